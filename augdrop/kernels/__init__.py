@@ -1,0 +1,1 @@
+"""Apply a plan to pixels: `dispatch` is the way in; compiled, plain torch and gradients lie behind it."""

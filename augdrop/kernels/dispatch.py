@@ -1,0 +1,147 @@
+"""The one way from a plan to pixels: checks, a place for the result, and the backend that does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from augdrop.errors import fail, nearest
+from augdrop.kernels import cpu, reference
+from augdrop.kernels.paint import Paint, prepare
+from augdrop.plan import Plan
+
+DTYPES = (
+    *(torch.uint8, torch.int16, torch.int32, torch.int64, torch.bool),
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+)
+_forced: str | None = None
+
+
+def backends() -> tuple[str, ...]:
+    """The backends that work on this machine, the definition first."""
+    return ("reference", "cpu")
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Make every `apply` in the block use one backend: ``"reference"`` or ``"cpu"``."""
+    global _forced
+    if name not in backends():
+        raise fail("use_backend", got=repr(name), expected="a backend", fix=nearest(name, backends()))
+    before, _forced = _forced, name
+    try:
+        yield
+    finally:
+        _forced = before
+
+
+def apply(
+    x: Tensor, plan: Plan, *, out: Tensor | None = None, inplace: bool = False, source: Tensor | None = None
+) -> Tensor:
+    """Paint a plan into images.
+
+    Args:
+        x: ``[C, H, W]``, ``[B, C, H, W]`` or video ``[B, T, C, H, W]`` (a sample's frames share its region), of any
+            dtype in `DTYPES`, with any strides.
+        plan: a plan for these B samples and this canvas.
+        out: where to write the result; same shape, dtype and device as ``x``. May not overlap ``x``.
+        inplace: write into ``x``.
+        source: other images to take partners from, shaped like ``x``; by default ``x`` itself.
+
+    Returns:
+        The result: ``x`` if ``inplace``, ``out`` if given, else a new tensor with the memory format of ``x``.
+    """
+    batch = _as_batch(x)
+    if len(batch) != len(plan) or batch.shape[-2:] != plan.size:
+        raise fail(
+            f"{plan.method}: apply",
+            got=f"images {tuple(x.shape)}",
+            expected=f"{len(plan)} samples of {plan.size[0]}×{plan.size[1]}, as the plan was made for",
+            fix="Plan for these images, or rescale the plan.",
+        )
+    target = _target(x, out, inplace, plan.method)
+    if torch.is_grad_enabled() and (x.requires_grad or (source is not None and source.requires_grad)):
+        painted = _Differentiable.apply(x, source, plan, target)
+        if target is not None and target is not x:
+            return target.copy_(painted)
+        return painted
+    result = torch.empty_like(x) if target is None else target
+    _paint(batch, _as_batch(result) if result is not x else batch, plan, None if source is None else _as_batch(source))
+    return result
+
+
+def _as_batch(x: Tensor) -> Tensor:
+    """A view ``[B, T, C, H, W]``."""
+    if x.ndim == 4:
+        return x.unsqueeze(1)
+    return x if x.ndim == 5 else x[None, None]
+
+
+def _target(x: Tensor, out: Tensor | None, inplace: bool, method: str) -> Tensor | None:
+    if inplace and out is None:
+        if any(s == 0 and n > 1 for n, s in zip(x.shape, x.stride(), strict=True)):
+            raise fail(
+                f"{method}: inplace", got="an expanded tensor", expected="memory of its own", fix="Pass x.contiguous()."
+            )
+        if x.requires_grad and x.is_leaf and torch.is_grad_enabled():
+            raise fail(f"{method}: inplace", got="a leaf that requires grad", expected="a tensor to overwrite", fix="Pass out=.")
+        return x
+    if out is None:
+        return None
+    if inplace or out.shape != x.shape or out.dtype != x.dtype or out.device != x.device:
+        raise fail(
+            f"{method}: out",
+            got="inplace=True as well" if inplace else f"{tuple(out.shape)} {out.dtype} on {out.device}",
+            expected=f"{tuple(x.shape)} {x.dtype} on {x.device}",
+            fix="Make it with torch.empty_like(x), and give one of inplace and out.",
+        )
+    if x.numel() and torch._C._overlaps(x, out):
+        raise fail(f"{method}: out", got="memory of x", expected="memory of its own", fix="Pass inplace=True to overwrite x.")
+    return out
+
+
+def _paint(x: Tensor, out: Tensor, plan: Plan, source: Tensor | None) -> None:
+    """Paint ``x [B, T, C, H, W]`` into ``out``, which may be ``x``, with the backend for the device."""
+    if not x.numel():
+        return
+    paint = prepare(plan.fill, x, plan)
+    if source is not None and paint.source is x:
+        paint = Paint(source=source, index=paint.index, opacity=paint.opacity)
+    if _forced != "reference" and cpu.supports(x) and plan.device.type == "cpu":
+        if cpu.apply(x, out, plan.region, plan.hit, paint):
+            return
+    reference.apply(x, out, plan.region, plan.hit, paint)
+
+
+class _Differentiable(torch.autograd.Function):
+    """Gradients flow to kept pixels and to a partner's pasted pixels, and nowhere else."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, source: Tensor | None, plan: Plan, target: Tensor | None) -> Tensor:
+        ctx.plan, ctx.own_source = plan, source is None
+        result = x if target is x else torch.empty_like(x)
+        batch = _as_batch(x)
+        _paint(batch, batch if result is x else _as_batch(result), plan, None if source is None else _as_batch(source))
+        if result is x:
+            ctx.mark_dirty(x)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        plan: Plan = ctx.plan
+        grad = _as_batch(grads[0])
+        painted = plan.mask().to(grad.device)[:, None, None]
+        if plan.partner is None:
+            return grad.masked_fill(painted, 0).view(grads[0].shape), None, None, None
+        share = painted.to(grad.dtype)
+        if plan.opacity is not None:
+            share = share * plan.opacity.to(grad)[:, None, None, None, None]
+        pasted = torch.zeros_like(grad).index_add_(0, plan.partner.to(grad.device), grad * share)
+        own = grad * (1 - share)
+        if ctx.own_source:
+            return (own + pasted).view(grads[0].shape), None, None, None
+        return own.view(grads[0].shape), pasted.view(grads[0].shape), None, None

@@ -1,0 +1,158 @@
+"""Per-pixel noise without an image-sized buffer: element ``e`` of a sample is word ``e`` of the sample's own Philox.
+
+The words of a sample come four to a block: counter ``(block, 0, 0, 0)``, key = the sample's noise key. `Law` says how a
+32-bit word becomes a value. Uniform floats take 24 bits. The normal law interpolates a table of 65 537 quantiles, for
+arithmetic that is the same on every device; it reaches |z| = 6.3.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numba import njit
+from scipy.special import ndtri
+from torch import Tensor
+
+from augdrop.rng import philox
+
+INTEGER, FLOAT16, BFLOAT16, FLOAT32, FLOAT64 = range(5)
+_FORMS = {torch.float16: FLOAT16, torch.bfloat16: BFLOAT16, torch.float32: FLOAT32, torch.float64: FLOAT64}
+_BELOW_ONE = np.float32(1 - 2.0**-24)
+
+
+class Law(NamedTuple):
+    """How a 32-bit word becomes a value of one dtype.
+
+    ``first`` and ``second`` are low and high (the width for floats, the count for integers), or mean and
+    standard deviation; ``low`` and ``high`` bound what an integer dtype can hold.
+    """
+
+    form: int
+    normal: bool
+    first: float
+    second: float
+    low: int
+    high: int
+
+
+@cache
+def law(dtype: torch.dtype, normal: bool, first: float | None, second: float | None) -> Law:
+    """The law of a noise fill for images of ``dtype``; None takes the default of that dtype."""
+    if dtype.is_floating_point:
+        first, second = 0.0 if first is None else first, 1.0 if second is None else second
+        return Law(_FORMS[dtype], normal, float(first), float(second if normal else second - first), 0, 0)
+    low, high = (0, 1) if dtype == torch.bool else (torch.iinfo(dtype).min, torch.iinfo(dtype).max)
+    # A 32-bit word cannot span int64: its noise has the range of int32, as an image of counts would.
+    top = min(high, 2**31 - 1)
+    if normal:
+        return Law(INTEGER, True, top / 2 if first is None else first, top / 4 if second is None else second, low, top)
+    first, second = 0 if first is None else first, top if second is None else second
+    return Law(INTEGER, False, float(int(first)), float(int(second) - int(first) + 1), low, high)
+
+
+@cache
+def quantiles() -> np.ndarray:
+    """float32 ``[65537]``: standard normal quantiles at i / 65536, the two infinite ends at half a 32-bit step."""
+    p = np.arange(65537) / 65536
+    p[0], p[-1] = 2.0**-33, 1 - 2.0**-33
+    return ndtri(p).astype(np.float32)
+
+
+def values(law: Law, keys: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+    """The first ``count`` values of each sample, ``[B, count]``, in plain torch on the device of ``keys``: the definition."""
+    blocks = torch.arange((count + 3) // 4, device=keys.device)
+    c = [blocks.expand(len(keys), -1), *(torch.zeros_like(blocks).expand(len(keys), -1) for _ in range(3))]
+    k0, k1 = keys[:, None] & 0xFFFFFFFF, keys[:, None] >> 32 & 0xFFFFFFFF
+    for _ in range(10):
+        # int64 products wrap, which leaves both halves of the unsigned product in place.
+        p0, p1 = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
+        c = [(p1 >> 32 & 0xFFFFFFFF) ^ c[1] ^ k0, p1 & 0xFFFFFFFF, (p0 >> 32 & 0xFFFFFFFF) ^ c[3] ^ k1, p0 & 0xFFFFFFFF]
+        k0, k1 = k0 + 0x9E3779B9 & 0xFFFFFFFF, k1 + 0xBB67AE85 & 0xFFFFFFFF
+    words = torch.stack(c, -1).flatten(1)[:, :count]
+    first, second = (torch.tensor(v, dtype=torch.float32, device=keys.device) for v in (law.first, law.second))
+    if law.normal:
+        table = torch.from_numpy(quantiles()).to(keys.device)
+        i = words >> 16
+        fraction = (words & 0xFFFF).to(torch.float32) * 2.0**-16
+        result = first + second * (table[i] + (table[i + 1] - table[i]) * fraction)
+        return result.to(dtype) if law.form else result.to(torch.float64).round().clamp(law.low, law.high).to(dtype)
+    if law.form:
+        return (first + second * ((words >> 8).to(torch.float32) * 2.0**-24)).to(dtype)
+    return (int(law.first) + (words * int(law.second) >> 32 & 0xFFFFFFFF)).to(dtype)
+
+
+@njit(cache=True, nogil=True)
+def noise_run(key, start, n, law, table, raw, bits):
+    """Write elements ``start`` to ``start + n`` of one sample to ``bits`` as the integers of their bytes.
+
+    ``raw`` is float32 scratch of the same length: floats are made there, then read back as bits.
+    """
+    form, normal, first, second, low, high = law
+    k0, k1 = key & np.uint64(0xFFFFFFFF), key >> np.uint64(32)
+    zero = np.uint64(0)
+    a, width = np.float32(first), np.float32(second)
+    whole, choices = np.int64(first), np.uint64(second)
+    end = start + n
+    for block in range(start >> 2, (end + 3) >> 2):
+        words = philox(np.uint64(block), zero, zero, zero, k0, k1)
+        base = (block << 2) - start
+        for lane in range(max(0, -base), min(4, end - (block << 2))):
+            w = words[lane]
+            i = base + lane
+            if form == INTEGER and not normal:
+                bits[i] = whole + np.int64((w * choices) >> np.uint64(32))
+            elif normal:
+                knot = np.int64(w >> np.uint64(16))
+                fraction = np.float32(w & np.uint64(0xFFFF)) * np.float32(2.0**-16)
+                z = table[knot] + (table[knot + 1] - table[knot]) * fraction
+                raw[i] = a + width * z
+            else:
+                raw[i] = a + width * (np.float32(w >> np.uint64(8)) * np.float32(2.0**-24))
+    if form == INTEGER and normal:
+        for i in range(n):
+            bits[i] = np.int64(min(max(np.rint(np.float64(raw[i])), low), high))
+    elif form != INTEGER:
+        float_bits(raw, n, form, bits)
+
+
+@njit(cache=True, nogil=True)
+def float_bits(raw, n, form, bits):
+    """The bytes of float32 values, rounded to ``form`` (nearest, ties to even), as integers."""
+    as_int = raw.view(np.int32)
+    if form == FLOAT32:
+        for i in range(n):
+            bits[i] = as_int[i]
+    elif form == FLOAT64:
+        wide = raw[:n].astype(np.float64).view(np.int64)
+        for i in range(n):
+            bits[i] = wide[i]
+    elif form == BFLOAT16:
+        for i in range(n):
+            v = np.int64(as_int[i])
+            bits[i] = (v + 0x7FFF + ((v >> 16) & 1)) >> 16
+    else:
+        for i in range(n):
+            bits[i] = _half(np.int64(as_int[i]) & 0xFFFFFFFF)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _half(v):
+    sign = (v >> 16) & 0x8000
+    v &= 0x7FFFFFFF
+    if v >= 0x477FF000:  # rounds to at least 65536
+        return sign | 0x7C00
+    exponent = (v >> 23) - 112
+    mantissa = (v & 0x7FFFFF) | 0x800000
+    shift = np.int64(13) if exponent > 0 else 14 - exponent
+    if shift > 24:
+        return sign
+    kept = mantissa >> shift
+    rest = mantissa & ((np.int64(1) << shift) - 1)
+    tie = np.int64(1) << (shift - 1)
+    if rest > tie or (rest == tie and kept & 1):
+        kept += 1
+    # The mantissa's leading one is the exponent's last unit, so that a carry rounds up into the next power of two.
+    return sign | (kept + ((exponent - 1) << 10) if exponent > 0 else kept)

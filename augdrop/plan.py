@@ -1,0 +1,174 @@
+"""Plan: what was decided for one batch. Small, on the host, serialisable, replayable."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from augdrop import fills, regions
+from augdrop.errors import AugDropError, fail
+from augdrop.fills import Fill
+from augdrop.regions.base import Region
+from augdrop.serialize import decode, encode
+
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Plan:
+    """The drop of B samples: where, what with, from whom, and which samples are hit at all.
+
+    Args:
+        method: name of the transform that decided.
+        region: where, for all B samples (also those that are not hit).
+        fill: what with.
+        hit: bool ``[B]``; samples that are not hit stay as they are.
+        keys, epochs: int64 ``[B]``, what the draws were keyed by.
+        noise: int64 ``[B]``, the key of each sample's noise.
+        partner: int64 ``[B]``, the batch position of each sample's partner, or None where nothing is mixed.
+        opacity: float64 ``[B]``, the partner's weight inside the region; None is 1.
+    """
+
+    method: str
+    region: Region
+    fill: Fill
+    hit: Tensor
+    keys: Tensor
+    epochs: Tensor
+    noise: Tensor
+    partner: Tensor | None = None
+    opacity: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.hit)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The canvas, (H, W)."""
+        return self.region.size
+
+    @property
+    def device(self) -> torch.device:
+        return self.hit.device
+
+    def area(self) -> Tensor:
+        """Pixels dropped or replaced, int64 ``[B]``; exact, after clipping and overlaps."""
+        return self.region.area() * self.hit
+
+    def mask(self) -> Tensor:
+        """bool ``[B, H, W]``, True where dropped or replaced."""
+        return self.region.mask() & self.hit[:, None, None]
+
+    @property
+    def lam(self) -> Tensor:
+        """Each sample's own share of its image, float64 ``[B]``: 1 minus the (weighted) share of replaced pixels."""
+        h, w = self.size
+        share = self.area().double() / max(1, h * w)
+        return 1 - (share if self.opacity is None else share * self.opacity)
+
+    def tokens(self, patch: int | tuple[int, int], min_share: float = 0.5) -> Tensor:
+        """bool ``[B, N]``, True for each patch of which at least ``min_share`` is dropped; see `Region.tokens`."""
+        return self.region.tokens(patch, min_share) & self.hit[:, None]
+
+    def rescale(self, height: int, width: int) -> Plan:
+        """The same drop on another canvas, a feature map say; see `Region.rescale`."""
+        return dataclasses.replace(self, region=self.region.rescale(height, width))
+
+    def take(self, index: Tensor) -> Plan:
+        """The plan of some samples. Partners keep their positions in the whole batch."""
+        tensors = {name: t[index] for name, t in self._tensors().items()}
+        return dataclasses.replace(self, region=self.region.take(index), **tensors)
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> Plan:
+        """The plan on another device: everything goes over as one packed copy."""
+        device = torch.device(device)
+        if device == self.device:
+            return self
+        own, region = self._tensors(), self.region.tensors()
+        moved = iter(_move([*own.values(), *region.values()], device, non_blocking))
+        own = {name: next(moved) for name in own}
+        region = {name: next(moved) for name in region}
+        return dataclasses.replace(self, region=self.region.replace(**region), **own)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        values = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+        return {name: v for name, v in values if isinstance(v, Tensor)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dict; `from_dict` reads it back, equal."""
+        values = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+        return {"format": "augdrop-plan", "version": VERSION} | {name: encode(v) for name, v in values}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Plan:
+        """Read what `to_dict` wrote."""
+        if not isinstance(data, dict) or data.get("format") != "augdrop-plan":
+            raise fail("Plan", got=str(data)[:60], expected="a saved plan", fix="Save one with plan.save(path).")
+        if data.get("version") != VERSION:
+            raise fail("Plan: version", got=data.get("version"), expected=str(VERSION), fix="Upgrade augdrop to read it.")
+        names = {f.name for f in dataclasses.fields(cls)}
+        try:
+            return cls(**{name: decode(value, KINDS) for name, value in data.items() if name in names})
+        except (KeyError, TypeError) as error:
+            raise fail("Plan", got=f"{type(error).__name__}: {error}", expected="a whole plan", fix="Save it again.") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan as JSON."""
+        Path(path).write_text(json.dumps(self.to_dict()) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Plan:
+        """Read a plan that `save` wrote; equal to it."""
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text()))
+        except json.JSONDecodeError as error:
+            raise AugDropError(f"Plan.load: {path} is not JSON ({error}). Save a plan with plan.save(path).") from None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Plan):
+            return NotImplemented
+        mine, theirs = self._tensors(), other._tensors()
+        return (
+            (self.method, self.fill, self.region, mine.keys()) == (other.method, other.fill, other.region, theirs.keys())
+            and all(mine[n].shape == theirs[n].shape and torch.equal(mine[n].cpu(), theirs[n].cpu()) for n in mine)
+        )  # fmt: skip
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        (h, w), n = self.size, len(self)
+        share = (1 - self.lam).mean().item() if n else 0.0
+        partners = "" if self.partner is None else ", with partners"
+        return (
+            f"Plan({self.method}: {n} of {h}×{w}, {int(self.hit.sum())} hit, {type(self.region).__name__} × {self.fill}"
+            f"{partners}, {share:.1%} dropped)"
+        )
+
+
+KINDS: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        *(regions.Boxes, regions.Grid, regions.Cells, regions.Blocks, regions.Mask),
+        *(fills.Constant, fills.PerChannel, fills.Noise, fills.ImageMean, fills.Blur, fills.Partner),
+    )
+}
+"""The classes that a saved plan may name; nothing else is ever built from a file."""
+
+
+def _move(tensors: list[Tensor], device: torch.device, non_blocking: bool) -> list[Tensor]:
+    """Copy host tensors to a device in one transfer: their bytes in one buffer, each at a multiple of 8."""
+    sizes = [-(-t.numel() * t.element_size() // 8) * 8 for t in tensors]
+    packed = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=device.type == "cuda")
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    for t, start in zip(tensors, starts, strict=True):
+        packed[start : start + t.numel() * t.element_size()] = t.cpu().contiguous().view(-1).view(torch.uint8)
+    there = packed.to(device, non_blocking=non_blocking)
+    return [
+        there[start : start + t.numel() * t.element_size()].view(t.dtype).view(t.shape)
+        for t, start in zip(tensors, starts, strict=True)
+    ]

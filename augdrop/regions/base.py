@@ -1,0 +1,131 @@
+"""What every kind of region can do: areas, masks, feature maps, tokens, and how much of a box it leaves visible."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augdrop.errors import fail
+from augdrop.regions import spans
+
+NO_BITS = np.zeros((1, 1, 1), np.uint8)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Region:
+    """Where: one region for each of B samples, on a canvas of ``size = (H, W)`` pixels.
+
+    A subclass is a frozen dataclass whose tensor fields have B as their first axis. It defines `mask` in plain torch
+    and `packed` for the compiled kernels.
+    """
+
+    size: tuple[int, int]
+    kind: ClassVar[int]
+
+    def mask(self) -> Tensor:
+        """bool ``[B, H, W]``, True where dropped."""
+        raise NotImplementedError
+
+    def packed(self) -> tuple[int, np.ndarray, np.ndarray]:
+        """``(kind, params int64 [B, P], bits uint8 [B or 1, h, w])`` for `augdrop.regions.spans`; host arrays."""
+        raise NotImplementedError
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensor fields by name."""
+        values = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+        return {name: value for name, value in values if isinstance(value, Tensor)}
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors().values())))
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.tensors().values())).device
+
+    def area(self) -> Tensor:
+        """Dropped pixels of each sample, int64 ``[B]``; overlaps count once, what lies off the canvas not at all."""
+        if self.device.type != "cpu":
+            return self.mask().flatten(1).sum(1)
+        return torch.from_numpy(spans.count(*self.packed(), *self.size))
+
+    def rescale(self, height: int, width: int) -> Region:
+        """The same regions on another canvas: a cell is dropped when the pixel at its centre is."""
+        rows, columns = (centres(n, m, self.device) for n, m in zip(self.size, (height, width), strict=True))
+        from augdrop.regions.mask import Mask
+
+        return Mask((height, width), self.mask()[:, rows][:, :, columns].contiguous())
+
+    def tokens(self, patch: int | tuple[int, int], min_share: float = 0.5) -> Tensor:
+        """bool ``[B, N]``, True for each token (patch, row-major) of which at least ``min_share`` is dropped."""
+        ph, pw = (patch, patch) if isinstance(patch, int) else patch
+        (h, w), mask = self.size, self.mask()
+        if ph < 1 or pw < 1 or h % ph or w % pw:
+            raise fail("tokens(patch)", got=patch, expected=f"a patch that divides the canvas {self.size}", fix="Rescale first.")
+        counts = mask.reshape(len(self), h // ph, ph, w // pw, pw).sum((2, 4)).flatten(1)
+        return (counts > 0) & (counts >= min_share * ph * pw)
+
+    def covered(self, boxes: Tensor, index: Tensor) -> Tensor:
+        """Dropped area inside boxes, float64 ``[M]``, exact for fractional edges.
+
+        Args:
+            boxes: ``[M, 4]`` as ``x0, y0, x1, y1`` in pixels, a pixel being the unit square from its index on.
+            index: int64 ``[M]``, the sample that each box belongs to.
+        """
+        h, w = self.size
+        # The integral of a piecewise constant image is its summed-area table, interpolated bilinearly.
+        table = torch.zeros(len(self), h + 1, w + 1, dtype=torch.float64, device=self.device)
+        table[:, 1:, 1:] = self.mask().to(torch.float64).cumsum(1).cumsum(2)
+        x0, y0, x1, y1 = (boxes[:, i].double().clamp(0, (w, h)[i % 2]) for i in range(4))
+
+        def integral(y: Tensor, x: Tensor) -> Tensor:
+            j, i = y.floor().long().clamp(max=h - 1), x.floor().long().clamp(max=w - 1)
+            fy, fx = y - j, x - i
+            top = table[index, j, i] * (1 - fx) + table[index, j, i + 1] * fx
+            bottom = table[index, j + 1, i] * (1 - fx) + table[index, j + 1, i + 1] * fx
+            return top * (1 - fy) + bottom * fy
+
+        return (integral(y1, x1) - integral(y0, x1) - integral(y1, x0) + integral(y0, x0)).clamp(min=0)
+
+    def visible_share(self, boxes: Tensor, index: Tensor) -> Tensor:
+        """Share of each box (clipped to the canvas) that is not dropped, float64 ``[M]``; 0 for an empty box."""
+        h, w = self.size
+        x0, y0, x1, y1 = (boxes[:, i].double().clamp(0, (w, h)[i % 2]) for i in range(4))
+        area = (x1 - x0).clamp(min=0) * (y1 - y0).clamp(min=0)
+        return torch.where(area > 0, 1 - self.covered(boxes, index) / area.clamp(min=1e-300), 0.0).clamp(0, 1)
+
+    def contains(self, points: Tensor, index: Tensor) -> Tensor:
+        """bool ``[M]``: does the pixel under each point ``(x, y)`` of ``points [M, 2]`` drop? False off the canvas."""
+        h, w = self.size
+        x, y = points[:, 0].floor().long(), points[:, 1].floor().long()
+        inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+        return inside & self.mask()[index, y.clamp(0, h - 1), x.clamp(0, w - 1)]
+
+    def take(self, index: Tensor) -> Self:
+        """The regions of the samples in ``index``, in that order."""
+        return dataclasses.replace(self, **{name: t[index] for name, t in self.tensors().items()})
+
+    def replace(self, **tensors: Tensor) -> Self:
+        """The same region with other tensors (moved to a device, say)."""
+        return dataclasses.replace(self, **tensors)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        for f in dataclasses.fields(self):
+            a, b = getattr(self, f.name), getattr(other, f.name)
+            if isinstance(a, Tensor) and not (a.shape == b.shape and torch.equal(a.cpu(), b.cpu())):
+                return False
+            if not isinstance(a, Tensor) and a != b:
+                return False
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def centres(old: int, new: int, device: torch.device | str = "cpu") -> Tensor:
+    """For each of ``new`` equal cells, the index among ``old`` pixels of the one that holds its centre."""
+    return (2 * torch.arange(new, device=device) + 1) * old // (2 * new)

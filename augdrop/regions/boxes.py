@@ -1,0 +1,46 @@
+"""Boxes: N half-open rectangles a sample, the region of Cutout, Random Erasing and CutMix."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augdrop.regions import spans
+from augdrop.regions.base import NO_BITS, Region
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Boxes(Region):
+    """``boxes``: int64 ``[B, N, 4]``, half-open ``[y0, x0, y1, x1)`` inside the canvas; an empty box drops nothing.
+
+    Example:
+        >>> region = Boxes((4, 4), torch.tensor([[[0, 0, 2, 3]]]))
+        >>> region.area().tolist(), region.mask().sum().item()
+        ([6], 6)
+    """
+
+    boxes: Tensor
+    kind: ClassVar[int] = spans.BOXES
+
+    def mask(self) -> Tensor:
+        h, w = self.size
+        ys = torch.arange(h, device=self.device)[:, None]
+        xs = torch.arange(w, device=self.device)
+        mask = torch.zeros(len(self), h, w, dtype=torch.bool, device=self.device)
+        for y0, x0, y1, x1 in self.boxes[..., None, None].permute(1, 2, 0, 3, 4):
+            mask |= (ys >= y0) & (ys < y1) & (xs >= x0) & (xs < x1)
+        return mask
+
+    def packed(self) -> tuple[int, np.ndarray, np.ndarray]:
+        return self.kind, self.boxes.numpy().reshape(len(self.boxes), -1), NO_BITS
+
+    def rescale(self, height: int, width: int) -> Boxes:
+        """The same boxes on another canvas: a cell is dropped when the pixel at its centre is."""
+        old = torch.tensor([*self.size, *self.size], device=self.device)
+        new = torch.tensor([height, width, height, width], device=self.device)
+        # The first cell whose centre lies at or after an edge: the ceiling of edge * new / old - 1/2.
+        return Boxes((height, width), -((old - 2 * new * self.boxes) // (2 * old)))

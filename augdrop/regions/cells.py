@@ -1,0 +1,43 @@
+"""Cells: some squares of a patch grid, the region of Hide-and-Seek and Attentive CutMix."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augdrop.regions import spans
+from augdrop.regions.base import Region
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cells(Region):
+    """``cells``: bool ``[B, gh, gw]``, True where dropped; ``span``: int64 ``[B, 2]``, pixels that the grid stretches over.
+
+    Pixel ``y`` belongs to cell ``floor(y * gh / span_y)``. With ``span = size`` the grid divides the canvas evenly; with
+    ``span = (gh * s, gw * s)`` its cells have a side of ``s`` pixels, and the last ones are cut by the border.
+    """
+
+    cells: Tensor
+    span: Tensor
+    kind: ClassVar[int] = spans.CELLS
+
+    @classmethod
+    def even(cls, size: tuple[int, int], cells: Tensor) -> Cells:
+        """A grid that divides the canvas evenly, as a feature map divides its image."""
+        return cls(size, cells, torch.tensor(size, device=cells.device).expand(len(cells), 2))
+
+    def mask(self) -> Tensor:
+        (h, w), (gh, gw) = self.size, self.cells.shape[1:]
+        rows = torch.arange(h, device=self.device) * gh // self.span[:, :1]
+        columns = torch.arange(w, device=self.device) * gw // self.span[:, 1:]
+        inside = (rows < gh)[:, :, None] & (columns < gw)[:, None, :]
+        batch = torch.arange(len(self), device=self.device)[:, None, None]
+        return inside & self.cells[batch, rows.clamp(max=gh - 1)[:, :, None], columns.clamp(max=gw - 1)[:, None, :]]
+
+    def packed(self) -> tuple[int, np.ndarray, np.ndarray]:
+        bits = self.cells.contiguous().view(torch.uint8).numpy()
+        return self.kind, self.span.contiguous().numpy(), bits

@@ -1,0 +1,245 @@
+"""Samplers of boxes: how Cutout, Random Erasing, CoarseDropout and CutMix draw their rectangles.
+
+Each comes in two parts: a public function from named quantities (a centre, an area, λ) to whole pixels, and a sampler
+that draws these quantities from a sample's own numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from numba import njit
+from scipy.special import betaincinv
+
+from augdrop.regions.boxes import Boxes
+from augdrop.rng import FIRST, Draws, uniform_pair
+
+
+@njit(cache=True, nogil=True)
+def centred_box(y, x, before_y, before_x, after_y, after_x, height, width):
+    """The box from ``before`` pixels before a centre to ``after`` pixels behind it, clipped: ``(y0, x0, y1, x1)``."""
+    return max(y - before_y, 0), max(x - before_x, 0), min(y + after_y, height), min(x + after_x, width)
+
+
+@njit(cache=True, nogil=True)
+def below(u, n):
+    """A uniform as a whole number from 0 to ``n - 1``."""
+    return min(np.int64(u * n), n - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class CentredBoxes:
+    """``n_holes`` squares of full side ``length`` around uniform pixels, clipped at the border (Cutout's rule).
+
+    As in the authors' code half the side is ``length // 2``, so an odd length loses a pixel.
+    """
+
+    length: int = 16
+    n_holes: int = 1
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
+        boxes = _centred(draws.stream, draws.keys, draws.epochs, *size, self.length // 2, self.n_holes)
+        return Boxes(size, torch.from_numpy(boxes))
+
+
+@njit(cache=True, nogil=True)
+def _centred(stream, keys, epochs, height, width, half, holes):
+    out = np.empty((len(keys), holes, 4), np.int64)
+    for b in range(len(keys)):
+        for i in range(holes):
+            u, v = uniform_pair(stream, keys[b], epochs[b], FIRST + i)
+            y, x = below(u, height), below(v, width)
+            out[b, i, 0], out[b, i, 1], out[b, i, 2], out[b, i, 3] = centred_box(y, x, half, half, half, half, height, width)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def erasing_sides(area, ratio, height, width):
+    """Random Erasing's rectangle of ``area`` pixels and height/width ``ratio``: ``(h, w)``, rounded to the nearest."""
+    return np.int64(np.rint(math.sqrt(area * ratio))), np.int64(np.rint(math.sqrt(area / ratio)))
+
+
+@dataclasses.dataclass(frozen=True)
+class AreaBoxes:
+    """Rectangles by area and aspect ratio, drawn again until one fits (Random Erasing's rule).
+
+    Args:
+        area: share of the canvas, uniform between the two ends; divided by the count of a sample's boxes when
+            ``share_area``.
+        ratio: height / width, uniform or log-uniform between the two ends.
+        log_ratio: draw the ratio log-uniformly.
+        attempts: draws until a box is given up (it is then empty).
+        count: fewest and most boxes a sample.
+        inside: draw the corner so that the box fits; else over the whole canvas, and draw again if it sticks out.
+        share_area: divide the area by the count, as timm does.
+    """
+
+    area: tuple[float, float] = (0.02, 0.4)
+    ratio: tuple[float, float] = (0.3, 1 / 0.3)
+    log_ratio: bool = False
+    attempts: int = 100
+    count: tuple[int, int] = (1, 1)
+    inside: bool = True
+    share_area: bool = False
+
+    def sample(self, draws: Draws, size: tuple[int, int], objects: np.ndarray | None = None) -> Boxes:
+        """Draw boxes; with ``objects``, int64 ``[B, M, 4]`` as ``y0, x0, y1, x1``, ``count`` boxes inside each of M objects."""
+        if objects is None:
+            objects = np.array([[[0, 0, size[0], size[1]]]], np.int64)
+        boxes = _erasing(
+            *(draws.stream, draws.keys, draws.epochs, objects),
+            *(*map(float, self.area), *map(float, self.ratio), self.log_ratio, self.attempts),
+            *(*self.count, self.inside, self.share_area),
+        )
+        return Boxes(size, torch.from_numpy(boxes))
+
+
+@njit(cache=True, nogil=True)
+def _erasing(
+    stream, keys, epochs, objects, area0, area1, ratio0, ratio1, log_ratio, attempts, fewest, most, inside, share_area
+):
+    m_n = objects.shape[1]
+    out = np.zeros((len(keys), m_n * most, 4), np.int64)
+    if log_ratio:
+        ratio0, ratio1 = math.log(ratio0), math.log(ratio1)
+    for b in range(len(keys)):
+        count = most
+        if fewest < most:
+            u, _ = uniform_pair(stream, keys[b], epochs[b], FIRST)
+            count = fewest + below(u, most - fewest + 1)
+        for m in range(m_n):
+            o = objects[b if len(objects) > 1 else 0, m]
+            top, left, height, width = o[0], o[1], o[2] - o[0], o[3] - o[1]
+            for i in range(count):
+                # An attempt takes two blocks: (area, ratio) and (top, left). Each box of each object has its own blocks.
+                start = FIRST + 1 + 2 * attempts * (m * most + i)
+                for attempt in range(attempts):
+                    u, v = uniform_pair(stream, keys[b], epochs[b], start + 2 * attempt)
+                    area = (area0 + (area1 - area0) * u) * (height * width) / (count if share_area else 1)
+                    ratio = ratio0 + (ratio1 - ratio0) * v
+                    h, w = erasing_sides(area, math.exp(ratio) if log_ratio else ratio, height, width)
+                    if inside and not (h < height and w < width):
+                        continue
+                    u, v = uniform_pair(stream, keys[b], epochs[b], start + 2 * attempt + 1)
+                    if inside:
+                        y, x = below(u, height - h + 1), below(v, width - w + 1)
+                    else:
+                        y, x = below(u, height), below(v, width)
+                        if y + h > height or x + w > width:
+                            continue
+                    box = out[b, m * most + i]
+                    box[0], box[1], box[2], box[3] = top + y, left + x, top + y + h, left + x + w
+                    break
+    return out
+
+
+@dataclasses.dataclass(frozen=True)
+class Holes:
+    """``count`` rectangles a sample, uniformly placed inside the canvas, sides uniform between two ends (CoarseDropout).
+
+    Ends are shares of the canvas if floats and pixels if integers. A hole larger than the canvas is clipped to it.
+    """
+
+    count: tuple[int, int] = (1, 2)
+    height: tuple[float, float] | tuple[int, int] = (0.1, 0.2)
+    width: tuple[float, float] | tuple[int, int] = (0.1, 0.2)
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
+        (h0, h1), (w0, w1) = (_pixels(r, n) for r, n in zip((self.height, self.width), size, strict=True))
+        boxes = _holes(draws.stream, draws.keys, draws.epochs, *size, *self.count, h0, h1, w0, w1)
+        return Boxes(size, torch.from_numpy(boxes))
+
+
+def _pixels(ends: tuple[float, float], side: int) -> tuple[int, int]:
+    """A range of pixels from a range of shares (floats) or of pixels (integers), within the side."""
+    low, high = (min(side, max(0, v if isinstance(v, int) else int(v * side))) for v in ends)
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def _holes(stream, keys, epochs, height, width, fewest, most, h0, h1, w0, w1):
+    out = np.zeros((len(keys), most, 4), np.int64)
+    for b in range(len(keys)):
+        u, _ = uniform_pair(stream, keys[b], epochs[b], FIRST)
+        for i in range(fewest + below(u, most - fewest + 1)):
+            u, v = uniform_pair(stream, keys[b], epochs[b], FIRST + 1 + 2 * i)
+            h, w = h0 + below(u, h1 - h0 + 1), w0 + below(v, w1 - w0 + 1)
+            u, v = uniform_pair(stream, keys[b], epochs[b], FIRST + 2 + 2 * i)
+            y, x = below(u, height - h + 1), below(v, width - w + 1)
+            out[b, i, 0], out[b, i, 1], out[b, i, 2], out[b, i, 3] = y, x, y + h, x + w
+    return out
+
+
+@njit(cache=True, nogil=True)
+def cutmix_box(lam, y, x, height, width, keep_odd):
+    """CutMix's box of share ``1 - lam`` around ``(y, x)``, clipped: ``(y0, x0, y1, x1)``.
+
+    Sides are ``int(side * sqrt(1 - lam))``; an odd side loses a pixel (authors, torchvision) unless ``keep_odd`` (timm).
+    """
+    root = math.sqrt(max(1.0 - lam, 0.0))
+    h, w = np.int64(height * root), np.int64(width * root)
+    extra = 1 if keep_odd else 0
+    return centred_box(y, x, h // 2, w // 2, (h + extra) // 2, (w + extra) // 2, height, width)
+
+
+@dataclasses.dataclass(frozen=True)
+class BetaBoxes:
+    """One box a sample whose share is ``1 - λ``, λ ~ Beta(alpha, alpha) (CutMix's rule).
+
+    Args:
+        alpha: both parameters of the Beta law; 1 is uniform.
+        rule: ``"clipped"`` (around a uniform pixel, cut by the border, even sides: authors, torchvision),
+            ``"clipped-odd"`` (the same with odd sides kept: timm) or ``"inside"`` (placed whole: kornia).
+    """
+
+    alpha: float = 1.0
+    rule: Literal["clipped", "clipped-odd", "inside"] = "clipped"
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
+        u = draws.uniforms(4)
+        lam = u[:, 0] if self.alpha == 1 else betaincinv(self.alpha, self.alpha, u[:, 0])
+        boxes = _beta(lam, u[:, 2], u[:, 3], *size, self.rule == "clipped-odd", self.rule == "inside")
+        return Boxes(size, torch.from_numpy(boxes))
+
+
+@njit(cache=True, nogil=True)
+def _beta(lam, u, v, height, width, keep_odd, inside):
+    out = np.empty((len(lam), 1, 4), np.int64)
+    for b in range(len(lam)):
+        if inside:
+            root = math.sqrt(max(1.0 - lam[b], 0.0))
+            h, w = np.int64(height * root), np.int64(width * root)
+            y, x = below(u[b], height - h + 1), below(v[b], width - w + 1)
+            out[b, 0, 0], out[b, 0, 1], out[b, 0, 2], out[b, 0, 3] = y, x, y + h, x + w
+        else:
+            box = cutmix_box(lam[b], below(u[b], height), below(v[b], width), height, width, keep_odd)
+            out[b, 0, 0], out[b, 0, 1], out[b, 0, 2], out[b, 0, 3] = box
+    return out
+
+
+@dataclasses.dataclass(frozen=True)
+class MinMaxBoxes:
+    """One box a sample, each side uniform between two shares of the canvas, placed whole inside (timm's ``cutmix_minmax``).
+
+    Sides run from ``int(side * low)`` to ``int(side * high) - 1``, as timm draws them.
+    """
+
+    low: float = 0.2
+    high: float = 0.8
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
+        (h0, h1), (w0, w1) = ((int(n * self.low), max(int(n * self.high) - 1, int(n * self.low))) for n in size)
+        boxes = _holes(draws.stream, draws.keys, draws.epochs, *size, 1, 1, h0, h1, w0, w1)
+        return Boxes(size, torch.from_numpy(boxes))
+
+
+@dataclasses.dataclass(frozen=True)
+class Everywhere:
+    """The whole canvas of every sample (Mixup's rule)."""
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
+        return Boxes(size, torch.tensor([[[0, 0, *size]]]).expand(len(draws), 1, 4))

@@ -1,0 +1,85 @@
+"""Samplers of cells: hidden at random (Hide-and-Seek) or by a score map (Attentive CutMix)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from scipy.special import betaincinv
+from torch import Tensor
+
+from augdrop.errors import fail
+from augdrop.regions.cells import Cells
+from augdrop.regions.mask import bernoulli_map
+from augdrop.rng import Draws
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomCells:
+    """Each square of a grid hides by itself with probability ``drop_ratio``.
+
+    Args:
+        cell_size: sides to choose from, in pixels, one a sample; 0 hides nothing.
+        drop_ratio: chance of each square.
+    """
+
+    cell_size: tuple[int, ...] = (0, 16, 32, 44, 56)
+    drop_ratio: float = 0.5
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Cells:
+        choice = (draws.uniforms(1)[:, 0] * len(self.cell_size)).astype(np.int64)
+        side = np.array(self.cell_size, np.int64)[np.minimum(choice, len(self.cell_size) - 1)]
+        smallest = min((s for s in self.cell_size if s > 0), default=max(size))
+        gh, gw = (-(-n // smallest) for n in size)
+        hidden = bernoulli_map(draws.stream, draws.keys, draws.epochs, self.drop_ratio * (side > 0), gh, gw)
+        span = np.maximum(side, 1)[:, None] * np.array([gh, gw])
+        return Cells(size, torch.from_numpy(hidden).view(torch.bool), torch.from_numpy(span))
+
+
+@dataclasses.dataclass(frozen=True)
+class TopCells:
+    """The strongest cells of each sample's score map.
+
+    Args:
+        top_k: how many cells.
+        alpha: instead of ``top_k``, take ``int(cells * λ)`` of them, at least one, λ ~ Beta(alpha, alpha).
+    """
+
+    top_k: int = 6
+    alpha: float | None = None
+
+    def sample(self, draws: Draws, size: tuple[int, int], scores: Tensor) -> Cells:
+        """``scores``: ``[B, h, w]``, any float dtype and device. Equal scores go by the lowest index, row-major."""
+        n = scores[0].numel() if len(scores) else 1
+        if self.alpha is None:
+            k = torch.full((len(draws), 1), min(self.top_k, n))
+        else:
+            lam = betaincinv(self.alpha, self.alpha, draws.uniforms(1))
+            k = torch.from_numpy(np.clip((lam * n).astype(np.int64), 1, n))
+        return Cells.even(size, top_cells(scores, k.to(scores.device)))
+
+
+def top_cells(scores: Tensor, k: Tensor) -> Tensor:
+    """bool ``[B, h, w]``: the ``k[b]`` largest scores of each sample, ties by the lowest index.
+
+    Example:
+        >>> top_cells(torch.tensor([[[0.1, 0.9], [0.9, 0.9]]]), torch.tensor([[2]])).tolist()
+        [[[False, True], [True, False]]]
+    """
+    order = scores.flatten(1).argsort(dim=1, descending=True, stable=True)
+    rank = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1], device=order.device).expand_as(order))
+    return (rank < k).view(scores.shape)
+
+
+def check_scores(scores: Tensor, batch: int) -> Tensor:
+    """Validate a score map ``[B, h, w]`` (``[h, w]`` for one image, a channel axis of 1 is dropped)."""
+    if scores.ndim == 4 and scores.shape[1] == 1:
+        scores = scores[:, 0]
+    scores = scores[None] if scores.ndim == 2 else scores
+    if scores.ndim != 3 or len(scores) != batch or not scores[0:1].numel() >= min(batch, 1):
+        raise fail("scores", got=tuple(scores.shape), expected=f"[{batch}, h, w], one map a sample", fix="Score this very batch.")
+    # On another device the check would wait for it.
+    if scores.device.type == "cpu" and not bool(torch.isfinite(scores).all()):
+        raise fail("scores", got="NaN or infinite scores", expected="finite numbers", fix="Mend the extractor (or its input).")
+    return scores

@@ -1,0 +1,73 @@
+"""Sampler of grids: how GridMask and GridDropout draw period, stripe width, offset and angle."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from numba import njit
+
+from augdrop.regions.grid import Grid, diagonal
+from augdrop.regions.random_boxes import below
+from augdrop.rng import FIRST, Draws, uniform_pair
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomGrid:
+    """One lattice a sample.
+
+    Args:
+        period: shortest and longest period, both included: pixels if integers, shares of the shorter side if floats.
+        ratio: stripe width / period.
+        rounding: of the stripe width to pixels, ``"up"`` (GridMask) or ``"down"`` (of the square, at least 1: GridDropout).
+        rotate: the angle is a whole number of degrees from 0 to ``rotate - 1``; 1 is no rotation.
+        drop: ``"squares"`` or ``"stripes"``.
+        random_offset: draw the offset; otherwise the first period starts at the image's corner with a square.
+    """
+
+    period: tuple[int, int] | tuple[float, float] = (96, 223)
+    ratio: float = 0.6
+    rounding: Literal["up", "down"] = "up"
+    rotate: int = 360
+    drop: Literal["squares", "stripes"] = "squares"
+    random_offset: bool = True
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Grid:
+        low, high = (v if isinstance(v, int) else max(2, int(v * min(size))) for v in self.period)
+        corner = [(diagonal(*size) - n) // 2 for n in size]
+        grid, angle = _grids(
+            *(draws.stream, draws.keys, draws.epochs, max(1, low), max(1, low, high), self.ratio, self.rounding == "up"),
+            *(self.rotate, self.random_offset, *corner),
+        )
+        numbers, stripes = torch.from_numpy(grid), self.drop == "stripes"
+        return Grid(size, numbers[:, 0], numbers[:, 1], numbers[:, 2:], torch.from_numpy(angle), stripes)
+
+
+@njit(cache=True, nogil=True)
+def stripe_width(period, ratio, up):
+    """Width of a stripe in whole pixels: rounded up, or what a square rounded down (but not to 0) leaves of the period."""
+    if up:
+        return min(np.int64(math.ceil(period * ratio)), period)
+    square = np.int64(period * (1.0 - ratio))
+    return period - min(max(square, 1), max(period - 1, 1))
+
+
+@njit(cache=True, nogil=True)
+def _grids(stream, keys, epochs, low, high, ratio, up, rotate, random_offset, corner_y, corner_x):
+    grid = np.empty((len(keys), 4), np.int64)
+    angle = np.zeros(len(keys))
+    for b in range(len(keys)):
+        u, v = uniform_pair(stream, keys[b], epochs[b], FIRST)
+        s, t = uniform_pair(stream, keys[b], epochs[b], FIRST + 1)
+        period = low + below(u, high - low + 1)
+        width = stripe_width(period, ratio, up)
+        grid[b, 0], grid[b, 1] = period, width
+        if random_offset:
+            grid[b, 2], grid[b, 3] = below(s, period), below(t, period)
+        else:
+            grid[b, 2], grid[b, 3] = corner_y - width, corner_x - width
+        angle[b] = below(v, rotate)
+    return grid, angle
