@@ -22,6 +22,7 @@ $(BIN)/pip:
 
 # One stamp for each set of extras: a set is installed once, and again when pyproject.toml changes.
 $(INSTALLED)-%: pyproject.toml | $(BIN)/pip
+	@echo 'Installing augdrop[$*] into $(VENV); PyTorch is large, so the first time takes minutes.'
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[$*]'
 	@touch $@
 
