@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numba import njit
 
+from augdrop.kernels.memory import copy_run
 from augdrop.regions.spans import BOXES, row_spans
 
 BLENDED = {
@@ -43,40 +44,46 @@ def blend_rows(
     aside = (c_n * h_n * row, h_n * row, row)
     for item in range(first, last):
         b = order[item, 0]
-        bit = bits[b if len(bits) > 1 else 0]
         from_saved = order[item, 2] == 1
         for y in range(top, bottom):
-            n = row_spans(kind, params[b], bit, y, w_n, spans) if hit[b] else 0
+            n = row_spans(kind, params, bits, b, y, w_n, spans) if hit[b] else 0
             for t in range(t_n):
                 for c in range(c_n):
                     i = b * xs[0] + t * xs[1] + c * xs[2] + y * xs[3]
                     o = b * os[0] + t * os[1] + c * os[2] + y * os[3]
                     a = t * aside[0] + c * aside[1] + y * aside[2]
                     if order[item, 1]:
-                        for j in range(row):
-                            saved[a + j] = x[i + j]
+                        copy_run(saved, a, x, i, row)
                     whole = n == 1 and spans[0, 1] - spans[0, 0] == w_n
                     if copy and not whole:
-                        for j in range(row):
-                            out[o + j] = x[i + j]
+                        copy_run(out, o, x, i, row)
                     for r in range(n):
                         x0, width = spans[r, 0] * k_n, (spans[r, 1] - spans[r, 0]) * k_n
-                        w0, w1 = own[b : b + 1], other[b : b + 1]
                         if from_saved:
-                            mix_run(out, o + x0, x, i + x0, saved, a + x0, width, w0, w1, whole_numbers)
+                            mix_run(out, o + x0, x, i + x0, copy, saved, a + x0, width, own, other, b, whole_numbers)
                         else:
                             s = index[b] * ss[0] + t * ss[1] + c * ss[2] + y * ss[3]
-                            mix_run(out, o + x0, x, i + x0, source, s + x0, width, w0, w1, whole_numbers)
+                            mix_run(out, o + x0, x, i + x0, copy, source, s + x0, width, own, other, b, whole_numbers)
 
 
 @njit(cache=True, nogil=True)
-def mix_run(out, o, x, i, source, s, n, own, other, whole_numbers):
-    """Mix ``n`` elements of two rows; ``own`` and ``other`` are arrays of one weight, in the type to compute in."""
-    wide = own.dtype.type
-    a, b = own[0], other[0]
-    if whole_numbers:
-        for j in range(n):
-            out[o + j] = out.dtype.type(np.rint(wide(x[i + j]) * a + wide(source[s + j]) * b))
+def mix_run(out, o, x, i, copy, source, s, n, own, other, b, whole_numbers):
+    """Mix ``n`` elements of two rows; ``own[b]`` and ``other[b]`` are the weights, in the type to compute in."""
+    if copy:
+        _mix(out, o, x, i, source, s, n, own, other, b, whole_numbers)
     else:
-        for j in range(n):
-            out[o + j] = wide(x[i + j]) * a + wide(source[s + j]) * b
+        # Naming the one array twice lets LLVM see that reading and writing go in step.
+        _mix(out, o, out, o, source, s, n, own, other, b, whole_numbers)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _mix(out, o, x, i, source, s, n, own, other, b, whole_numbers):
+    wide = own.dtype.type
+    w, v = own[b], other[b]
+    o, i, s = np.uint64(o), np.uint64(i), np.uint64(s)
+    if whole_numbers:
+        for j in range(np.uint64(n)):
+            out[o + j] = out.dtype.type(np.rint(wide(x[i + j]) * w + wide(source[s + j]) * v))
+    else:
+        for j in range(np.uint64(n)):
+            out[o + j] = wide(x[i + j]) * w + wide(source[s + j]) * v

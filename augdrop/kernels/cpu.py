@@ -14,10 +14,11 @@ from torch import Tensor
 from augdrop.kernels import noise, threads
 from augdrop.kernels.blend import BLENDED, blend_rows, weights
 from augdrop.kernels.layout import flat, layout
+from augdrop.kernels.memory import copy_run, fill_run
 from augdrop.kernels.noise import noise_run
 from augdrop.kernels.paint import Paint
 from augdrop.regions.base import Region
-from augdrop.regions.spans import BOXES, row_spans
+from augdrop.regions.spans import BOXES, row_range, row_spans
 
 TABLE, NOISE, SOURCE = 0, 1, 2
 _BAND = 1 << 15
@@ -145,13 +146,6 @@ def write_order(partner, hit):
 
 
 @njit(cache=True, nogil=True)
-def copy_run(out, o, x, i, n):
-    """Copy ``n`` elements."""
-    for j in range(n):
-        out[o + j] = x[i + j]
-
-
-@njit(cache=True, nogil=True)
 def copy_rows(x, out, dims, xs, os, b, to, top, bottom):
     """Copy rows ``top`` to ``bottom`` of sample ``b`` to sample ``to``, whole planes at a time where rows touch."""
     t_n, c_n, _, w_n, k_n = dims
@@ -187,7 +181,7 @@ def paint_rows(
     raw = np.empty(w_n if code == NOISE else 1, np.float32)
     values = np.empty(w_n if code == NOISE else 1, np.int64)
     aside = dense(dims)
-    band = max(1, _BAND // max(1, t_n * c_n * w_n * k_n)) if copy else bottom - top
+    band = max(1, _BAND // max(1, t_n * c_n * w_n * k_n)) if copy else max(1, bottom - top)
     for item in range(first, last):
         b = order[item, 0]
         if not hit[b]:
@@ -196,29 +190,21 @@ def paint_rows(
             continue
         if order[item, 1]:
             copy_rows(x, saved, dims, xs, aside, b, 0, top, bottom)
-        bit = bits[b if len(bits) > 1 else 0]
-        from_saved = order[item, 2] == 1
-        for start in range(top, bottom, max(band, 1)):
+        upper, lower = row_range(kind, params, b, h_n)
+        for start in range(top, bottom, band):
             stop = min(start + band, bottom)
             if copy:
                 copy_rows(x, out, dims, xs, os, b, b, start, stop)
-            for y in range(start, stop):
-                n = row_spans(kind, params[b], bit, y, w_n, spans)
+            for y in range(max(start, upper), min(stop, lower)):
+                n = row_spans(kind, params, bits, b, y, w_n, spans)
                 if n == 0:
                     continue
                 for t in range(t_n):
                     for c in range(c_n):
                         o = b * os[0] + t * os[1] + c * os[2] + y * os[3]
-                        if code == SOURCE:
-                            if from_saved:
-                                s = t * aside[1] + c * aside[2] + y * aside[3]
-                                copy_spans(out, o, saved, s, spans, n, k_n)
-                            else:
-                                s = index[b] * ss[0] + t * ss[1] + c * ss[2] + y * ss[3]
-                                copy_spans(out, o, source, s, spans, n, k_n)
-                        elif code == TABLE:
-                            fill_spans(out, o, table[b if len(table) > 1 else 0], c, spans, n, k_n)
-                        else:
+                        if code == TABLE:
+                            fill_spans(out, o, table, b, c, spans, n, k_n)
+                        elif code == NOISE:
                             for i in range(n):
                                 x0, width = spans[i, 0], spans[i, 1] - spans[i, 0]
                                 for k in range(k_n):
@@ -226,6 +212,11 @@ def paint_rows(
                                     noise_run(keys[b], (plane + y) * w_n + x0, width, law, quantiles, raw, values)
                                     for j in range(width):
                                         out[o + (x0 + j) * k_n + k] = values[j]
+                        elif order[item, 2]:
+                            copy_spans(out, o, saved, t * aside[1] + c * aside[2] + y * aside[3], spans, n, k_n)
+                        else:
+                            s = index[b] * ss[0] + t * ss[1] + c * ss[2] + y * ss[3]
+                            copy_spans(out, o, source, s, spans, n, k_n)
 
 
 @njit(cache=True, nogil=True)
@@ -237,18 +228,29 @@ def copy_spans(out, o, source, s, spans, n, k_n):
 
 
 @njit(cache=True, nogil=True)
-def fill_spans(out, o, table, c, spans, n, k_n):
-    """Write the runs of one row with the colours of ``table [boxes, channels]``."""
+def fill_spans(out, o, table, b, c, spans, n, k_n):
+    """Write the runs of one row with the colours of ``table [samples, boxes, channels]``."""
+    sample = b if table.shape[0] > 1 else 0
     for i in range(n):
-        box = spans[i, 2] if len(table) > 1 else 0
+        box = spans[i, 2] if table.shape[1] > 1 else 0
+        x0, width = spans[i, 0], spans[i, 1] - spans[i, 0]
         if k_n == 1:
-            value = table[box, c if table.shape[1] > 1 else 0]
-            for j in range(o + spans[i, 0], o + spans[i, 1]):
-                out[j] = value
+            fill_run(out, o + x0, width, table[sample, box, c])
+        elif same_channels(table, sample, box):
+            fill_run(out, o + x0 * k_n, width * k_n, table[sample, box, 0])
         else:
-            for j in range(spans[i, 0], spans[i, 1]):
+            for j in range(width):
                 for k in range(k_n):
-                    out[o + j * k_n + k] = table[box, k]
+                    out[np.uint64(o + (x0 + j) * k_n + k)] = table[sample, box, k]
+
+
+@njit(cache=True, nogil=True)
+def same_channels(table, sample, box):
+    """Whether all channels of a colour are equal, so that interleaved pixels are one run of one value."""
+    for k in range(1, table.shape[2]):
+        if table[sample, box, k] != table[sample, box, 0]:
+            return False
+    return True
 
 
 def supports(x: Tensor) -> bool:

@@ -57,8 +57,8 @@ def channel_sums(x, xs, dims, hit, totals, first, last):
 def row_sum(x, i, n):
     """The sum of ``n`` elements; its order is the compiler's, so that it can use wide registers."""
     total = 0 * x[0]
-    for j in range(n):
-        total += x[i + j]
+    for j in range(np.uint64(i), np.uint64(i + n)):
+        total += x[j]
     return total
 
 

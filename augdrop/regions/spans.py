@@ -10,7 +10,10 @@ these loops are tested against.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 BOXES, GRID, CELLS, MASK = 0, 1, 2, 3
 ANGLE_BITS = 30
@@ -19,21 +22,29 @@ ANGLE_BITS = 30
 _FAR = np.int64(1) << 40
 
 
-def span_room(width: int, boxes: int) -> int:
-    """How many runs one row can hold at most."""
-    return width // 2 + 2 + boxes
+@njit(cache=True, nogil=True)
+def row_range(kind, params, b, height):
+    """The rows outside of which sample ``b`` drops nothing: ``(top, bottom)``."""
+    if kind != BOXES:
+        return np.int64(0), np.int64(height)
+    top, bottom = np.int64(height), np.int64(0)
+    for i in range(0, params.shape[1], 4):
+        if params[b, i] < params[b, i + 2] and params[b, i + 1] < params[b, i + 3]:
+            top, bottom = min(top, params[b, i]), max(bottom, params[b, i + 2])
+    return top, bottom
 
 
 @njit(cache=True, nogil=True)
-def row_spans(kind, params, bits, y, width, spans):
-    """Write the runs of row ``y`` of one sample to ``spans [n, 3]`` and return their number."""
+def row_spans(kind, params, bits, b, y, width, spans):
+    """Write the runs of row ``y`` of sample ``b`` to ``spans [n, 3]`` and return their number."""
+    # Whole arrays and an index, no slices: a slice counts references, and threads would fight over the counter.
     if kind == BOXES:
-        return _box_spans(params, y, spans)
+        return _box_spans(params, b, y, spans)
     if kind == GRID:
-        return _grid_spans(params, y, width, spans)
+        return _grid_spans(params, b, y, width, spans)
     if kind == CELLS:
-        return _cell_spans(params, bits, y, width, spans)
-    return _mask_spans(bits, y, width, spans)
+        return _cell_spans(params, bits, b, y, width, spans)
+    return _mask_spans(bits, b, y, width, spans)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -43,11 +54,11 @@ def _put(spans, n, x0, x1, box):
 
 
 @njit(cache=True, nogil=True)
-def _box_spans(params, y, spans):
+def _box_spans(params, b, y, spans):
     n = 0
-    for i in range(0, params.size, 4):
-        if params[i] <= y < params[i + 2] and params[i + 1] < params[i + 3]:
-            n = _put(spans, n, params[i + 1], params[i + 3], i // 4)
+    for i in range(0, params.shape[1], 4):
+        if params[b, i] <= y < params[b, i + 2] and params[b, i + 1] < params[b, i + 3]:
+            n = _put(spans, n, params[b, i + 1], params[b, i + 3], i // 4)
     return n
 
 
@@ -66,63 +77,90 @@ def _phase(value, step, period, width):
 
 
 @njit(cache=True, nogil=True)
-def _grid_spans(params, y, width, spans):
-    period, bar = params[0] << (ANGLE_BITS + 1), params[1] << (ANGLE_BITS + 1)
-    cos, sin, side = params[4], params[5], params[6]
-    stripes = params[7] == 1
+def _grid_spans(params, b, y, width, spans):
+    period, bar = params[b, 0] << (ANGLE_BITS + 1), params[b, 1] << (ANGLE_BITS + 1)
+    cos, sin, side = params[b, 4], params[b, 5], params[b, 6]
+    stripes = params[b, 7] == 1
     # Doubled coordinates from the canvas centre, so that pixel centres are whole numbers.
-    y2, x2 = 2 * (y + params[8]) + 1 - side, 2 * params[9] + 1 - side
+    y2, x2 = 2 * (y + params[b, 8]) + 1 - side, 2 * params[b, 9] + 1 - side
     half = side << ANGLE_BITS
-    v = sin * x2 + cos * y2 + half - (params[2] << (ANGLE_BITS + 1))
-    u = cos * x2 - sin * y2 + half - (params[3] << (ANGLE_BITS + 1))
+    v = sin * x2 + cos * y2 + half - (params[b, 2] << (ANGLE_BITS + 1))
+    u = cos * x2 - sin * y2 + half - (params[b, 3] << (ANGLE_BITS + 1))
     n, x, start = 0, np.int64(0), np.int64(-1)
+    on_v, far_v = _phase(v, 2 * sin, period, bar)
+    on_u, far_u = _phase(u, 2 * cos, period, bar)
     while x < width:
-        on_v, far_v = _phase(v + 2 * sin * x, 2 * sin, period, bar)
-        on_u, far_u = _phase(u + 2 * cos * x, 2 * cos, period, bar)
         dropped = (on_v or on_u) == stripes
         if dropped and start < 0:
             start = x
         elif not dropped and start >= 0:
             n = _put(spans, n, start, x, 0)
             start = np.int64(-1)
-        x += min(far_v, far_u)
+        # Step to the nearer edge; only the axis that has reached it needs a division.
+        step = min(far_v, far_u)
+        x += step
+        far_v, far_u = far_v - step, far_u - step
+        if far_v == 0:
+            on_v, far_v = _phase(v + 2 * sin * x, 2 * sin, period, bar)
+        if far_u == 0:
+            on_u, far_u = _phase(u + 2 * cos * x, 2 * cos, period, bar)
     if start >= 0:
         n = _put(spans, n, start, np.int64(width), 0)
     return n
 
 
 @njit(cache=True, nogil=True)
-def _cell_spans(params, bits, y, width, spans):
-    rows, columns = bits.shape
-    row = y * rows // params[0]
+def _cell_spans(params, bits, b, y, width, spans):
+    rows, columns = bits.shape[1:]
+    row = y * rows // params[b, 0]
     n, start = 0, np.int64(-1)
     if row >= rows:
         return n
-    for j in range(columns + 1):
-        edge = min((j * params[1] + columns - 1) // columns, width)
-        if j < columns and edge < width and bits[row, j]:
+    for j in range(columns):
+        if bits[b, row, j]:
             if start < 0:
-                start = edge
+                start = (j * params[b, 1] + columns - 1) // columns
         elif start >= 0:
-            if start < edge:
-                n = _put(spans, n, start, edge, 0)
+            n = _clipped(spans, n, start, (j * params[b, 1] + columns - 1) // columns, width)
             start = np.int64(-1)
-    return n
+    return n if start < 0 else _clipped(spans, n, start, params[b, 1], width)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _clipped(spans, n, start, end, width):
+    end = min(end, width)
+    return _put(spans, n, start, end, 0) if start < end else n
 
 
 @njit(cache=True, nogil=True)
-def _mask_spans(bits, y, width, spans):
+def _mask_spans(bits, b, y, width, spans):
     n, x = 0, 0
     while x < width:
-        while x < width and not bits[y, x]:
+        while x + 8 <= width and load8(bits, b, y, x) == 0:
+            x += 8
+        while x < width and not bits[b, y, x]:
             x += 1
         if x == width:
             break
         start = x
-        while x < width and bits[y, x]:
+        while x < width and bits[b, y, x]:
             x += 1
         n = _put(spans, n, start, x, 0)
     return n
+
+
+@intrinsic
+def load8(typingctx, bits, b, y, x):
+    """Eight bytes of a row at once, as uint64: most of a mask is empty, and is skipped this way."""
+
+    def codegen(context, builder, signature, args):
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        at = cgutils.get_item_pointer(context, builder, signature.args[0], array, list(args[1:]))
+        word = builder.load(builder.bitcast(at, ir.IntType(64).as_pointer()))
+        word.align = 1
+        return word
+
+    return types.uint64(bits, types.intp, types.intp, types.intp), codegen
 
 
 @njit(cache=True, nogil=True)
@@ -136,8 +174,9 @@ def count(kind, params, bits, height, width):
         if kind == BOXES and boxes == 1:
             out[b] = max(params[b, 2] - params[b, 0], 0) * max(params[b, 3] - params[b, 1], 0)
             continue
-        for y in range(height):
-            n = row_spans(kind, params[b], bits[b if len(bits) > 1 else 0], y, width, spans)
+        top, bottom = row_range(kind, params, b, height)
+        for y in range(top, bottom):
+            n = row_spans(kind, params, bits, b, y, width, spans)
             if boxes == 1:
                 for i in range(n):
                     out[b] += spans[i, 1] - spans[i, 0]
