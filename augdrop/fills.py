@@ -56,7 +56,9 @@ class Noise(Fill):
     def __post_init__(self) -> None:
         for name, valid in (("distribution", ("uniform", "normal")), ("per", ("pixel", "channel"))):
             if getattr(self, name) not in valid:
-                raise fail(f"Noise: {name}", got=repr(getattr(self, name)), expected=" or ".join(valid), fix="Choose one.")
+                raise fail(
+                    f"Noise: {name}", got=repr(getattr(self, name)), expected=" or ".join(valid), fix="Choose one."
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +74,9 @@ class Blur(Fill):
 
     def __post_init__(self) -> None:
         if not (isinstance(self.factor, int) and self.factor >= 1):
-            raise fail("Blur: factor", got=self.factor, expected="a whole number of pixels >= 1", fix="The default is 16.")
+            raise fail(
+                "Blur: factor", got=self.factor, expected="a whole number of pixels >= 1", fix="The default is 16."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +100,10 @@ def as_fill(fill: Fill | float | tuple[float, ...] | list[float] | str) -> Fill:
     if isinstance(fill, (tuple, list)) and fill and all(isinstance(v, (int, float)) for v in fill):
         return PerChannel(tuple(fill))
     raise fail(
-        "fill", got=repr(fill), expected="a Fill, a number, one number a channel, or a name", fix=f"Names: {', '.join(NAMED)}."
+        "fill",
+        got=repr(fill),
+        expected="a Fill, a number, one number a channel, or a name",
+        fix=f"Names: {', '.join(NAMED)}.",
     )
 
 

@@ -110,12 +110,16 @@ class Plan:
         if not isinstance(data, dict) or data.get("format") != "augdrop-plan":
             raise fail("Plan", got=str(data)[:60], expected="a saved plan", fix="Save one with plan.save(path).")
         if data.get("version") != VERSION:
-            raise fail("Plan: version", got=data.get("version"), expected=str(VERSION), fix="Upgrade augdrop to read it.")
+            raise fail(
+                "Plan: version", got=data.get("version"), expected=str(VERSION), fix="Upgrade augdrop to read it."
+            )
         names = {f.name for f in dataclasses.fields(cls)}
         try:
             return cls(**{name: decode(value, KINDS) for name, value in data.items() if name in names})
         except (KeyError, TypeError) as error:
-            raise fail("Plan", got=f"{type(error).__name__}: {error}", expected="a whole plan", fix="Save it again.") from None
+            raise fail(
+                "Plan", got=f"{type(error).__name__}: {error}", expected="a whole plan", fix="Save it again."
+            ) from None
 
     def save(self, path: str | Path) -> None:
         """Write the plan as JSON."""

@@ -54,7 +54,9 @@ def stream_key(seed: int, name: str) -> np.uint64:
     """
     digest = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "little")
     counter = [digest >> shift & 0xFFFFFFFF for shift in (0, 32, 64, 96)]
-    w = philox_reference(np.array(counter, np.uint32), np.array([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF], np.uint32))
+    w = philox_reference(
+        np.array(counter, np.uint32), np.array([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF], np.uint32)
+    )
     return np.uint64(int(w[0]) | int(w[1]) << 32)
 
 

@@ -47,7 +47,9 @@ def decode(value: Any, kinds: dict[str, type]) -> Any:
         raw = zlib.decompress(base64.b64decode(value["zlib"]))
         if dtype == bool:
             count = int(np.prod(shape))
-            return torch.from_numpy(np.unpackbits(np.frombuffer(raw, np.uint8), count=count).astype(bool).reshape(shape))
+            return torch.from_numpy(
+                np.unpackbits(np.frombuffer(raw, np.uint8), count=count).astype(bool).reshape(shape)
+            )
         return torch.from_numpy(np.frombuffer(raw, dtype).reshape(shape).copy())
     name = value.get("type", "")
     if name not in kinds:

@@ -41,9 +41,7 @@ def list_images(source: str | os.PathLike[str]) -> list[ImageFile]:
     except OSError as error:
         at = error.filename or source
         fix = "Check the path and its permissions."
-        raise fail(
-            f"listing '{at}'", got=error.strerror, expected="a readable file or folder", fix=fix
-        ) from error
+        raise fail(f"listing '{at}'", got=error.strerror, expected="a readable file or folder", fix=fix) from error
     except UnicodeDecodeError as error:
         expected = f"UTF-8 text, one path a line, or a file that ends in {', '.join(IMAGE_SUFFIXES)}"
         fix = "Pass a folder, an image or a text list."

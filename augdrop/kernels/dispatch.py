@@ -88,7 +88,12 @@ def _target(x: Tensor, out: Tensor | None, inplace: bool, method: str) -> Tensor
                 f"{method}: inplace", got="an expanded tensor", expected="memory of its own", fix="Pass x.contiguous()."
             )
         if x.requires_grad and x.is_leaf and torch.is_grad_enabled():
-            raise fail(f"{method}: inplace", got="a leaf that requires grad", expected="a tensor to overwrite", fix="Pass out=.")
+            raise fail(
+                f"{method}: inplace",
+                got="a leaf that requires grad",
+                expected="a tensor to overwrite",
+                fix="Pass out=.",
+            )
         return x
     if out is None:
         return None
@@ -100,7 +105,9 @@ def _target(x: Tensor, out: Tensor | None, inplace: bool, method: str) -> Tensor
             fix="Make it with torch.empty_like(x), and give one of inplace and out.",
         )
     if x.numel() and torch._C._overlaps(x, out):
-        raise fail(f"{method}: out", got="memory of x", expected="memory of its own", fix="Pass inplace=True to overwrite x.")
+        raise fail(
+            f"{method}: out", got="memory of x", expected="memory of its own", fix="Pass inplace=True to overwrite x."
+        )
     return out
 
 

@@ -38,7 +38,9 @@ class Paint:
 @singledispatch
 def prepare(fill: fills.Fill, x: Tensor, plan: Plan) -> Paint:
     """The paint of one batch ``x [B, T, C, H, W]``. Register a function here for a fill of your own."""
-    raise fail("fill", got=repr(fill), expected="a fill with a paint", fix="Register one with augdrop.kernels.paint.prepare.")
+    raise fail(
+        "fill", got=repr(fill), expected="a fill with a paint", fix="Register one with augdrop.kernels.paint.prepare."
+    )
 
 
 @prepare.register
@@ -49,7 +51,9 @@ def _(fill: fills.Constant, x: Tensor, plan: Plan) -> Paint:
 @prepare.register
 def _(fill: fills.PerChannel, x: Tensor, plan: Plan) -> Paint:
     if len(fill.values) not in (1, x.shape[2]):
-        raise fail("PerChannel", got=f"{len(fill.values)} values", expected=f"1 or {x.shape[2]}", fix="Give one a channel.")
+        raise fail(
+            "PerChannel", got=f"{len(fill.values)} values", expected=f"1 or {x.shape[2]}", fix="Give one a channel."
+        )
     return Paint(table=_table(fill.values, x.shape[2], x.dtype, x.device))
 
 

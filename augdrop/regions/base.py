@@ -64,7 +64,12 @@ class Region:
         ph, pw = (patch, patch) if isinstance(patch, int) else patch
         (h, w), mask = self.size, self.mask()
         if ph < 1 or pw < 1 or h % ph or w % pw:
-            raise fail("tokens(patch)", got=patch, expected=f"a patch that divides the canvas {self.size}", fix="Rescale first.")
+            raise fail(
+                "tokens(patch)",
+                got=patch,
+                expected=f"a patch that divides the canvas {self.size}",
+                fix="Rescale first.",
+            )
         counts = mask.reshape(len(self), h // ph, ph, w // pw, pw).sum((2, 4)).flatten(1)
         return (counts > 0) & (counts >= min_share * ph * pw)
 

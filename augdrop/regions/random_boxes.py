@@ -53,7 +53,9 @@ def _centred(stream, keys, epochs, height, width, half, holes):
         for i in range(holes):
             u, v = uniform_pair(stream, keys[b], epochs[b], FIRST + i)
             y, x = below(u, height), below(v, width)
-            out[b, i, 0], out[b, i, 1], out[b, i, 2], out[b, i, 3] = centred_box(y, x, half, half, half, half, height, width)
+            out[b, i, 0], out[b, i, 1], out[b, i, 2], out[b, i, 3] = centred_box(
+                y, x, half, half, half, half, height, width
+            )
     return out
 
 

@@ -68,7 +68,9 @@ def top_cells(scores: Tensor, k: Tensor) -> Tensor:
         [[[False, True], [True, False]]]
     """
     order = scores.flatten(1).argsort(dim=1, descending=True, stable=True)
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1], device=order.device).expand_as(order))
+    rank = torch.empty_like(order).scatter_(
+        1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
+    )
     return (rank < k).view(scores.shape)
 
 
@@ -78,8 +80,15 @@ def check_scores(scores: Tensor, batch: int) -> Tensor:
         scores = scores[:, 0]
     scores = scores[None] if scores.ndim == 2 else scores
     if scores.ndim != 3 or len(scores) != batch or not scores[0:1].numel() >= min(batch, 1):
-        raise fail("scores", got=tuple(scores.shape), expected=f"[{batch}, h, w], one map a sample", fix="Score this very batch.")
+        raise fail(
+            "scores",
+            got=tuple(scores.shape),
+            expected=f"[{batch}, h, w], one map a sample",
+            fix="Score this very batch.",
+        )
     # On another device the check would wait for it.
     if scores.device.type == "cpu" and not bool(torch.isfinite(scores).all()):
-        raise fail("scores", got="NaN or infinite scores", expected="finite numbers", fix="Mend the extractor (or its input).")
+        raise fail(
+            "scores", got="NaN or infinite scores", expected="finite numbers", fix="Mend the extractor (or its input)."
+        )
     return scores

@@ -39,7 +39,15 @@ class RandomGrid:
         low, high = (v if isinstance(v, int) else max(2, int(v * min(size))) for v in self.period)
         corner = [(diagonal(*size) - n) // 2 for n in size]
         grid, angle = _grids(
-            *(draws.stream, draws.keys, draws.epochs, max(1, low), max(1, low, high), self.ratio, self.rounding == "up"),
+            *(
+                draws.stream,
+                draws.keys,
+                draws.epochs,
+                max(1, low),
+                max(1, low, high),
+                self.ratio,
+                self.rounding == "up",
+            ),
             *(self.rotate, self.random_offset, *corner),
         )
         numbers, stripes = torch.from_numpy(grid), self.drop == "stripes"
