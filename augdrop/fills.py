@@ -40,8 +40,8 @@ class Noise(Fill):
     Args:
         distribution: ``"uniform"`` or ``"normal"``.
         per: ``"pixel"`` (every element its own value) or ``"channel"`` (one colour a box, as timm's mode ``rand``).
-        low, high: uniform range in the image's units, ``high`` excluded for floats and included for integers. By default
-            [0, 1) for floats and the dtype's non-negative range for integers.
+        low, high: uniform range in the image's units, ``high`` excluded for floats and included for integers. By
+            default [0, 1) for floats and the dtype's non-negative range for integers.
         mean, std: of the normal law, in the image's units. By default 0 and 1 for floats, and half and a quarter of
             the dtype's maximum for integers, rounded and clipped to the dtype.
     """
@@ -88,8 +88,8 @@ def as_fill(fill: Fill | float | tuple[float, ...] | list[float] | str) -> Fill:
     """A fill from what a user writes: a fill, a number, one number a channel, or a fill's name.
 
     Example:
-        >>> as_fill(0), as_fill((0.5, 0.4, 0.3)), as_fill("noise")
-        (Constant(value=0.0), PerChannel(values=(0.5, 0.4, 0.3)), Noise(distribution='uniform', per='pixel', low=None, high=None, mean=None, std=None))
+        >>> as_fill(0), as_fill((0.5, 0.4, 0.3)), as_fill("mean")
+        (Constant(value=0.0), PerChannel(values=(0.5, 0.4, 0.3)), ImageMean())
     """
     if isinstance(fill, Fill):
         return fill

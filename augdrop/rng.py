@@ -49,8 +49,8 @@ def stream_key(seed: int, name: str) -> np.uint64:
     """The Philox key of stream ``name`` under ``seed`` (any integer; its low 64 bits count).
 
     Example:
-        >>> stream_key(0, "Cutout") == stream_key(0, "Cutout"), stream_key(0, "Cutout") == stream_key(0, "0/Cutout")
-        (True, False)
+        >>> len({int(stream_key(0, name)) for name in ("Cutout", "Cutout", "0/Cutout")})
+        2
     """
     digest = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "little")
     counter = [digest >> shift & 0xFFFFFFFF for shift in (0, 32, 64, 96)]
@@ -137,3 +137,15 @@ def uniforms_reference(stream: np.uint64, keys: np.ndarray, epochs: np.ndarray, 
     w = philox_reference(counter, key).astype(np.uint64)
     pairs = ((w[..., 0::2] >> _S5) << _S26) | (w[..., 1::2] >> _S6)
     return (pairs.astype(np.float64) * _TO_UNIT).reshape(len(keys), -1)[:, :n]
+
+
+@njit(cache=True, nogil=True)
+def header(stream, keys, epochs):
+    """Blocks 0 and 1 of every sample: uniforms float64 ``[B, 2]`` (gate, order) and noise keys int64 ``[B]``."""
+    pair = np.empty((len(keys), 2))
+    noise = np.empty(len(keys), np.int64)
+    for b in range(len(keys)):
+        pair[b, 0], pair[b, 1] = uniform_pair(stream, keys[b], epochs[b], 0)
+        w0, w1, _, _ = block(stream, keys[b], epochs[b], 1)
+        noise[b] = np.int64(w0 | (w1 << _S32))
+    return pair, noise

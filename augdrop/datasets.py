@@ -1,0 +1,135 @@
+"""Data sets whose items carry their keys: the same drop in any worker, in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from augdrop.errors import fail
+from augdrop.keys import keys
+
+
+class Keyed(NamedTuple):
+    """An item with its key and epoch beside it; `collate` takes them off again."""
+
+    item: Any
+    key: int
+    epoch: int
+
+
+class keyed(Dataset):
+    """A data set whose transforms are keyed by the item's index.
+
+    Args:
+        dataset: any map-style data set.
+        attach: return `Keyed` items, for a batch transform in `collate`.
+
+    Example:
+        >>> import augdrop as ad
+        >>> cut = ad.Cutout(4, seed=0)
+        >>> class Photos:
+        ...     def __len__(self): return 8
+        ...     def __getitem__(self, i): return cut(torch.ones(1, 16, 16))
+        >>> photos = ad.keyed(Photos())
+        >>> bool((photos[3] == cut(torch.ones(1, 16, 16), keys=3)).all())
+        True
+    """
+
+    def __init__(self, dataset: Any, attach: bool = False) -> None:
+        if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+            raise fail(
+                "keyed", got=type(dataset).__name__, expected="a data set with indices", fix="Key streams by ad.keys()."
+            )
+        self.dataset, self.attach = dataset, attach
+        # In shared memory, for workers that are already running.
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch, also for persistent workers."""
+        self._epoch[0] = epoch
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        index = int(index)
+        index = index + len(self) if index < 0 else index
+        epoch = int(self._epoch[0])
+        with keys(index, epoch):
+            item = self.dataset[index]
+        return Keyed(item, index, epoch) if self.attach else item
+
+
+class collate:
+    """Collate items, then transform the batch by the items' keys.
+
+    Args:
+        transform: called with the collated batch (its parts, if it is a tuple or list).
+        collate_fn: from items to a batch.
+
+    Example:
+        >>> import augdrop as ad
+        >>> pairs = [(torch.rand(3, 8, 8), i % 2) for i in range(8)]
+        >>> mix = ad.CutMix(num_classes=2, seed=0)
+        >>> loader = torch.utils.data.DataLoader(ad.keyed(pairs, attach=True), 4, collate_fn=ad.collate(mix))
+        >>> [tuple(y.shape) for x, y in loader]
+        [(4, 2), (4, 2)]
+    """
+
+    def __init__(
+        self, transform: Callable[..., Any], collate_fn: Callable[[Sequence[Any]], Any] = default_collate
+    ) -> None:
+        self.transform, self.collate_fn = transform, collate_fn
+
+    def __call__(self, items: Sequence[Any]) -> Any:
+        if not items or not isinstance(items[0], Keyed):
+            return self._call(self.collate_fn(items))
+        ids, epochs = (torch.tensor([getattr(i, name) for i in items]) for name in ("key", "epoch"))
+        with keys(ids, epochs):
+            return self._call(self.collate_fn([i.item for i in items]))
+
+    def _call(self, batch: Any) -> Any:
+        return self.transform(*batch) if isinstance(batch, (tuple, list)) else self.transform(batch)
+
+
+class mixed(Dataset):
+    """Mix items of a data set with partners from the whole data set: free of batches, so any loader will do.
+
+    Args:
+        dataset: map-style, of (image tensor, class index or soft target) pairs of one size.
+        transform: a mixing transform with ``num_classes``.
+
+    Example:
+        >>> import augdrop as ad
+        >>> pairs = [(torch.rand(3, 8, 8), i % 2) for i in range(8)]
+        >>> image, target = ad.mixed(pairs, ad.CutMix(num_classes=2, seed=0))[5]
+        >>> image.shape, target.shape
+        (torch.Size([3, 8, 8]), torch.Size([2]))
+    """
+
+    def __init__(self, dataset: Any, transform: Any) -> None:
+        if not getattr(transform, "mixes", False):
+            raise fail(
+                "mixed", got=type(transform).__name__, expected="a mixing transform", fix="Use keyed() for the others."
+            )
+        self.dataset, self.transform = dataset, transform
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch, also for persistent workers."""
+        self.transform.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        index = int(index) % len(self)
+        other = int(self.transform.partner_keys(index, len(self))[0])
+        (x, y), (px, py) = self.dataset[index], self.dataset[other]
+        x, y = self.transform(
+            x[None], torch.as_tensor(y)[None], partners=(px[None], torch.as_tensor(py)[None]), keys=[index]
+        )
+        return x[0], y[0]

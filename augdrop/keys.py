@@ -1,0 +1,95 @@
+"""Keys: the integers that name samples, and how they and the epoch travel to a transform.
+
+In this order: the ``keys=`` argument, ``with augdrop.keys(...)`` around the call, a ``"key"`` entry of a dict sample, and
+else one draw from torch's generator a call (so that ``torch.manual_seed``, and a DataLoader worker's own seed, govern).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augdrop.errors import fail
+
+Ids = int | Sequence[int] | np.ndarray | Tensor
+"""One key, or one for each sample of a batch."""
+
+_context: ContextVar[tuple[Ids, Ids | None] | None] = ContextVar("augdrop_keys", default=None)
+
+
+@contextmanager
+def keys(ids: Ids, epoch: Ids | None = None) -> Iterator[None]:
+    """Give every transform called in the block these keys (and this epoch, if any).
+
+    Example:
+        >>> import augdrop as ad, torch
+        >>> t = ad.Cutout(length=4, seed=0)
+        >>> with ad.keys(17):
+        ...     a = t(torch.ones(1, 8, 8))
+        >>> bool((a == t(torch.ones(1, 8, 8), keys=17)).all())
+        True
+    """
+    token = _context.set((ids, epoch))
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def key_of(name: str | bytes) -> int:
+    """A key for a sample that is known by name (a relative path, say): 63 bits of its hash.
+
+    Example:
+        >>> key_of("cats/1.jpg") == key_of(b"cats/1.jpg"), key_of("cats/1.jpg") == key_of("cats/2.jpg")
+        (True, False)
+    """
+    raw = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
+    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little") >> 1
+
+
+def resolve(
+    given: Ids | None, epoch: Ids | None, batch: int, default_epoch: int, carried: Tensor | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The keys and epochs of a call, int64 ``[batch]`` each; ``carried`` are the keys found in dict samples."""
+    context = None if given is not None else _context.get()
+    if context is not None:
+        given, epoch = context[0], context[1] if epoch is None else epoch
+    elif given is None:
+        given = carried
+    if given is None:
+        ids = int(torch.empty((), dtype=torch.int64).random_()) + np.arange(batch)
+    else:
+        ids = _integers("keys", given, batch)
+    if epoch is None or isinstance(epoch, int):
+        return ids, _epochs(default_epoch if epoch is None else epoch, batch)
+    return ids, _integers("epoch", epoch, batch)
+
+
+def _integers(what: str, given: Ids, batch: int) -> np.ndarray:
+    array = given.cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    if array.ndim == 0 and (batch == 1 or what == "epoch"):
+        array = np.broadcast_to(array, (batch,))
+    if array.dtype.kind not in "iu" and array.size:
+        raise fail(
+            what, got=f"{array.dtype} values", expected="integers", fix="Name samples by number, or by key_of(name)."
+        )
+    if array.shape != (batch,):
+        raise fail(
+            what,
+            got=f"shape {array.shape}",
+            expected=f"one for each of {batch} samples",
+            fix="Give them in batch order.",
+        )
+    return np.ascontiguousarray(array, np.int64)
+
+
+def _epochs(epoch: int, batch: int) -> np.ndarray:
+    if not 0 <= epoch < 1 << 32:
+        raise fail("epoch", got=epoch, expected="a number from 0 to 2**32 - 1", fix="Count epochs from 0.")
+    return np.full(batch, epoch, np.int64)

@@ -1,0 +1,127 @@
+"""DropBlock on feature maps: modules for sequences, images and volumes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from augdrop.errors import fail
+from augdrop.keys import Ids, resolve
+from augdrop.regions.blocks import block_gamma, grow
+from augdrop.regions.mask import bernoulli_map
+from augdrop.rng import stream_key
+from augdrop.transforms.checks import check_choice, check_share, check_whole
+
+
+class _DropBlock(nn.Module):
+    """Drop contiguous blocks of a feature map ``[B, C, *spatial]`` in training, and scale up what is left.
+
+    Seeds are drawn where a whole block fits (the paper's valid-seed rule), with a probability that makes the expected
+    area of all blocks, before overlaps, ``p`` of the map. A block as large as the map drops the whole map or nothing.
+
+    Args:
+        p: share to drop, in [0, 1] (``1 - keep_prob``); may be set between steps, by a schedule.
+        block_size: side of a block in cells, odd or even; clipped to the map.
+        per_channel: each channel has blocks of its own (the paper's better variant); else all channels share them.
+        scale_by: keep the mean over the ``"batch"`` (paper, torchvision), over each ``"sample"``, or ``"none"``.
+        gamma_scale: factor on the seed probability (timm uses 0.25 in a ResNet's stage 3).
+        seed: any integer; None takes one from torch's generator.
+
+    Source:
+        Ghiasi, Lin & Le (2018), "DropBlock", NeurIPS, arXiv 1810.12890.
+    """
+
+    ndim: ClassVar[int]
+
+    def __init__(
+        self,
+        p: float = 0.1,
+        block_size: int = 7,
+        per_channel: bool = True,
+        scale_by: str = "batch",
+        gamma_scale: float = 1.0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        check_share(f"{name}: p", p)
+        check_whole(f"{name}: block_size", block_size, 1)
+        check_choice(f"{name}: scale_by", scale_by, ("batch", "sample", "none"))
+        self.p, self.block_size, self.per_channel, self.scale_by = p, block_size, per_channel, scale_by
+        self.gamma_scale = gamma_scale
+        self.seed = int(torch.empty((), dtype=torch.int64).random_()) if seed is None else seed
+        self._stream = int(stream_key(self.seed, name))
+
+    def forward(self, x: Tensor, keys: Ids | None = None, epoch: int | None = None) -> Tensor:
+        """``x [B, C, *spatial]`` of any float dtype; ``keys`` int64 ``[B]`` as for the image transforms."""
+        if x.ndim != self.ndim + 2 or not x.is_floating_point():
+            raise fail(
+                type(self).__name__,
+                got=f"{tuple(x.shape)} {x.dtype}",
+                expected=f"floats [B, C, {', '.join('DHW'[-self.ndim :])}]",
+                fix="Pass a batch of feature maps.",
+            )
+        if not self.training or self.p == 0 or not x.numel():
+            return x
+        size = tuple(x.shape[2:])
+        block = tuple(min(self.block_size, n) for n in size)
+        gamma = min(1.0, block_gamma(self.p, block, size) * self.gamma_scale)
+        channels = x.shape[1] if self.per_channel else 1
+        valid = [n - b + 1 for n, b in zip(size, block, strict=True)]
+        ids = None if keys is None else torch.as_tensor(keys)
+        seeds = torch.ops.augdrop.block_seeds(x, ids, epoch or 0, f"{self._stream}", gamma, channels, valid)
+        keep = ~grow(seeds, block)
+        # Counted in float32: a half cannot count a map's cells.
+        count = keep.flatten(1).sum(1).to(torch.float32)
+        total = keep[0].numel()
+        if self.scale_by == "none":
+            return x * keep.to(x.dtype)
+        if self.scale_by == "batch":
+            scale = total * len(x) / count.sum().clamp(min=1)
+        else:
+            scale = (total / count.clamp(min=1)).view(-1, *[1] * (x.ndim - 1))
+        return x * (keep * scale).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, block_size={self.block_size}, per_channel={self.per_channel}, scale_by={self.scale_by!r}"
+
+
+class DropBlock1d(_DropBlock):
+    __doc__ = _DropBlock.__doc__
+    ndim = 1
+
+
+class DropBlock2d(_DropBlock):
+    __doc__ = f"""{_DropBlock.__doc__}
+    Example:
+        >>> drop = DropBlock2d(p=0.1, block_size=3, seed=0)
+        >>> x = torch.ones(8, 16, 14, 14)
+        >>> y = drop(x)
+        >>> round(y.mean().item(), 4), bool((drop.eval()(x) == x).all())
+        (1.0, True)
+    """
+    ndim = 2
+
+
+class DropBlock3d(_DropBlock):
+    __doc__ = _DropBlock.__doc__
+    ndim = 3
+
+
+@torch.library.custom_op("augdrop::block_seeds", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
+def _block_seeds(
+    x: Tensor, keys: Tensor | None, epoch: int, stream: str, gamma: float, channels: int, valid: list[int]
+) -> Tensor:
+    ids, epochs = resolve(keys, epoch, len(x), 0)
+    chance = np.full(len(ids), gamma)
+    rows = channels * int(np.prod(valid[:-1]))
+    seeds = bernoulli_map(np.uint64(int(stream)), ids, epochs, chance, rows, valid[-1])
+    return torch.from_numpy(seeds).view(torch.bool).view(len(x), channels, *valid).to(x.device)
+
+
+@_block_seeds.register_fake
+def _(x: Tensor, keys: Tensor | None, epoch: int, stream: str, gamma: float, channels: int, valid: list[int]) -> Tensor:
+    return x.new_empty((x.shape[0], channels, *valid), dtype=torch.bool)

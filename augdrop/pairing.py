@@ -1,0 +1,47 @@
+"""Pairing: whose pixels a mixed sample gets, and which samples share a draw."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from augdrop.rng import Draws
+
+PER = ("sample", "pair", "batch")
+
+
+def pair(order_draw: np.ndarray, per: str) -> tuple[np.ndarray, np.ndarray]:
+    """Partners and leaders, int64 ``[B]`` batch positions each, from one draw a sample.
+
+    The batch is ordered by the draw, so that the pairing depends on which samples are there and not on their order.
+    With ``per="sample"`` each takes from the next, cyclically. With ``"pair"`` neighbours take from each other (an odd
+    one out joins the last pair to a ring of three) and share the draws of the first. With ``"batch"`` all take from the
+    next and share the draws of the first. Nobody is its own partner but in a batch of one.
+
+    Example:
+        >>> pair(np.array([0.9, 0.1, 0.5, 0.7]), "sample")[0].tolist()
+        [1, 2, 3, 0]
+        >>> [v.tolist() for v in pair(np.array([0.9, 0.1, 0.5, 0.7]), "pair")]
+        [[3, 2, 1, 0], [3, 1, 1, 3]]
+    """
+    n = len(order_draw)
+    order = np.argsort(order_draw, kind="stable")
+    partner, lead = np.empty(n, np.int64), np.arange(n)
+    if per == "pair" and n > 1:
+        starts = np.arange(0, n - 1, 2)
+        ends = np.append(starts[1:], n)
+        for start, end in zip(starts, ends, strict=True):
+            ring = order[start:end]
+            partner[ring], lead[ring] = np.roll(ring, -1), ring[0]
+    else:
+        partner[order] = np.roll(order, -1)
+        if per == "batch" and n:
+            lead[:] = order[0]
+    return partner, lead
+
+
+def dataset_partners(draws: Draws, length: int) -> np.ndarray:
+    """For each key a partner among the ``length`` items of a data set, int64 ``[B]``; never the item whose index is the key."""
+    u = draws.uniforms(2, first=1)[:, 1]
+    index = np.minimum((u * max(length - 1, 1)).astype(np.int64), max(length - 2, 0))
+    itself = (draws.keys >= 0) & (draws.keys < length)
+    return index + (itself & (index >= draws.keys) & (length > 1))

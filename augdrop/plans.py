@@ -1,0 +1,117 @@
+"""Plans: what a composition decided; a chain of plans, or a choice among them for each sample."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from augdrop.errors import fail
+from augdrop.fills import Partner
+from augdrop.plan import VERSION, Plan
+from augdrop.regions.mask import Mask
+
+
+@dataclasses.dataclass(frozen=True)
+class Plans:
+    """The plans of a composition's members, in order.
+
+    Args:
+        kind: ``"chain"`` (one after the other) or ``"choice"`` (no sample is hit by more than one).
+        plans: one for each member.
+    """
+
+    kind: Literal["chain", "choice"]
+    plans: tuple[Plan | Plans, ...]
+
+    def __len__(self) -> int:
+        return len(self.plans[0])
+
+    @property
+    def hit(self) -> Tensor:
+        """bool ``[B]``: is the sample hit by any member?"""
+        return torch.stack([p.hit for p in self.plans]).any(0)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.plans[0].size
+
+    def mask(self) -> Tensor:
+        """bool ``[B, H, W]``, True where any member drops or replaces."""
+        return torch.stack([p.mask() for p in self.plans]).any(0)
+
+    def area(self) -> Tensor:
+        """Pixels dropped or replaced by any member, int64 ``[B]``."""
+        return self.mask().flatten(1).sum(1)
+
+    @property
+    def lam(self) -> Tensor:
+        """Each sample's own share, float64 ``[B]``: of a choice that of the chosen member, of a chain the product."""
+        return torch.stack([p.lam for p in self.plans]).prod(0)
+
+    @property
+    def partner(self) -> Tensor | None:
+        """int64 ``[B]``, of a choice: the partner under the chosen member, or the sample itself where nothing is mixed."""
+        mixing = [p for p in self.plans if p.partner is not None]
+        if self.kind == "chain" or not mixing:
+            return None
+        partner = torch.arange(len(self))
+        for p in mixing:
+            partner = torch.where(p.hit, p.partner, partner)  # type: ignore[arg-type]
+        return partner
+
+    def flat(self) -> Plan:
+        """A choice as one plan, its regions as a mask: what annotations are worked out from."""
+        first = self.plans[0]
+        while isinstance(first, Plans):
+            first = first.plans[0]
+        members = [p.flat() if isinstance(p, Plans) else p for p in self.plans]
+        opacity = torch.ones(len(self), dtype=torch.float64)
+        for p in members:
+            if p.opacity is not None:
+                opacity = torch.where(p.hit, p.opacity, opacity)
+        mask = Mask(self.size, self.mask())
+        return dataclasses.replace(
+            first, region=mask, fill=Partner(), hit=self.hit, partner=self.partner, opacity=opacity
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dict; `from_dict` reads it back, equal."""
+        return {
+            "format": "augdrop-plans",
+            "version": VERSION,
+            "kind": self.kind,
+            "plans": [p.to_dict() for p in self.plans],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Plans:
+        """Read what `to_dict` wrote."""
+        if data.get("version") != VERSION or data.get("kind") not in ("chain", "choice"):
+            raise fail("Plans", got=str(data)[:60], expected="saved plans", fix="Save them with plans.save(path).")
+        return cls(data["kind"], tuple(plan_from_dict(p) for p in data["plans"]))
+
+    def save(self, path: str | Path) -> None:
+        """Write the plans as JSON."""
+        Path(path).write_text(json.dumps(self.to_dict()) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Plans:
+        """Read plans that `save` wrote; equal to them."""
+        return cls.from_dict(json.loads(Path(path).read_text()))
+
+
+def plan_from_dict(data: dict[str, Any]) -> Plan | Plans:
+    """A plan, or the plans of a composition, from what ``to_dict`` wrote."""
+    return Plans.from_dict(data) if data.get("format") == "augdrop-plans" else Plan.from_dict(data)
+
+
+def restrict(plan: Plan | Plans, chosen: Tensor) -> Plan | Plans:
+    """The same plan with only the ``chosen`` samples (bool ``[B]``) hit."""
+    if isinstance(plan, Plans):
+        return dataclasses.replace(plan, plans=tuple(restrict(p, chosen) for p in plan.plans))
+    return dataclasses.replace(plan, hit=plan.hit & chosen)

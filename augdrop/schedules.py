@@ -1,0 +1,34 @@
+"""Strength over training: pure functions of the epoch, for a transform's ``p``."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from augdrop.errors import fail
+
+
+@dataclasses.dataclass(frozen=True)
+class Ramp:
+    """From ``start`` at epoch 0 straight to ``stop`` at epoch ``epochs``, constant from there on (GridMask's schedule).
+
+    Example:
+        >>> [round(Ramp(0.8, epochs=240)(e), 5) for e in (0, 1, 24, 120, 240, 299)]
+        [0.0, 0.00333, 0.08, 0.4, 0.8, 0.8]
+    """
+
+    stop: float
+    epochs: int
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise fail(
+                "Ramp: epochs", got=self.epochs, expected="at least 1", fix="Use a plain number for a constant p."
+            )
+
+    def __call__(self, epoch: int | np.ndarray) -> float | np.ndarray:
+        share = np.minimum(1.0, np.asarray(epoch) / self.epochs)
+        value = self.start + (self.stop - self.start) * share
+        return value if isinstance(epoch, np.ndarray) else float(value)

@@ -1,0 +1,81 @@
+"""Attentive CutMix: the strongest cells of another sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Unpack
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from augdrop.fills import Partner
+from augdrop.regions.random_cells import TopCells, check_scores
+from augdrop.saliency import spectral_residual
+from augdrop.transforms.base import Citation, MixOptions
+from augdrop.transforms.checks import check_positive, check_whole
+from augdrop.transforms.regional import RegionalDropout
+
+
+class AttentiveCutMix(RegionalDropout):
+    """Paste the ``top_k`` cells of another sample that score highest, where they are, and weigh labels by area.
+
+    The partner is the attended image (the paper's image 1), so it gets the small weight: 6 / 49 by default. Equal scores
+    go by the lowest index. Score maps may be given with each call, ``t(x, y, scores=maps)``, ``[B, h, w]``.
+
+    Args:
+        top_k: how many cells.
+        alpha: instead of ``top_k``, a share of cells λ ~ Beta(alpha, alpha) (the AttentiveMix+ variant).
+        extractor: from images to score maps ``[B, h, w]``: `augdrop.saliency.FeatureMean` of a ResNet is the paper's;
+            the default needs no weights (`augdrop.saliency.spectral_residual`).
+        grid: cells of the default extractor's map, per side; a given map brings its own.
+        options: see `MixOptions`.
+
+    Example:
+        >>> import augdrop as ad, torch
+        >>> t = ad.AttentiveCutMix(num_classes=2, seed=0)
+        >>> x, y = t(torch.rand(4, 3, 224, 224), torch.tensor([0, 1, 0, 1]), scores=torch.rand(4, 7, 7))
+        >>> t.plan((4, 3, 224, 224), scores=torch.rand(4, 7, 7)).area().tolist()
+        [6144, 6144, 6144, 6144]
+    """
+
+    citation: ClassVar = Citation(
+        "Walawalkar, Shen, Liu & Savvides",
+        2020,
+        "Attentive CutMix: an enhanced data augmentation approach for deep learning based image classification, ICASSP",
+        "2003.13048",
+    )
+    presets: ClassVar = {"paper": {"top_k": 6}, "openmixup": {"alpha": 1.0}}
+
+    def __init__(
+        self,
+        top_k: int = 6,
+        alpha: float | None = None,
+        extractor: Callable[[Tensor], Tensor] | None = None,
+        grid: int = 7,
+        **options: Unpack[MixOptions],
+    ) -> None:
+        check_whole("AttentiveCutMix: top_k", top_k, 1)
+        check_whole("AttentiveCutMix: grid", grid, 1)
+        if alpha is not None:
+            check_positive("AttentiveCutMix: alpha", alpha)
+        super().__init__(where=TopCells(top_k, alpha), fill=Partner(), **options)
+        self.extractor, self.grid, self.uses_pixels = extractor, grid, True
+
+    def inputs(
+        self, x: Tensor, partner: np.ndarray | None, scores: Tensor | None = None, **given: Any
+    ) -> dict[str, Any]:
+        rest = super().inputs(x, partner, **given)
+        batch = x if x.ndim > 3 else x[None]
+        if scores is None:
+            scores = self.score(batch)
+        scores = check_scores(scores, len(batch))
+        # The cells are those of the image they are cut from.
+        return rest | {"scores": scores if partner is None else scores[torch.from_numpy(partner).to(scores.device)]}
+
+    def score(self, images: Tensor) -> Tensor:
+        """Score maps ``[B, h, w]`` of a batch."""
+        if self.extractor is not None:
+            return self.extractor(images)
+        return F.adaptive_avg_pool2d(spectral_residual(images), self.grid)

@@ -1,0 +1,241 @@
+"""What every transform shares: keys to draws, a plan, and pixels, labels and annotations that follow it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Self, TypedDict, Unpack
+
+import torch
+from augdrop.annotations import ERASING, MIXING, Policy
+from augdrop.samples import unpack
+from torch import Tensor
+from torchvision.transforms import v2
+
+from augdrop import labels
+from augdrop.errors import fail, nearest
+from augdrop.keys import Ids, resolve
+from augdrop.plan import Plan
+from augdrop.plans import Plans
+from augdrop.rng import Draws, stream_key
+from augdrop.transforms import compiled
+
+
+class Citation(NamedTuple):
+    """Where a method comes from."""
+
+    authors: str
+    year: int
+    title: str
+    arxiv: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.authors} ({self.year}), {self.title}" + (f", arXiv {self.arxiv}" if self.arxiv else "")
+
+
+class Options(TypedDict, total=False):
+    """Options of every method.
+
+    p: chance of each sample, in [0, 1], or a schedule such as `augdrop.Ramp`.
+    seed: any integer; None takes one from torch's generator when the transform is made.
+    annotations: what happens to boxes, masks and keypoints.
+    per_frame: give each frame of a video a region of its own.
+    labels_getter: where the labels are, as torchvision's CutMix takes it.
+    """
+
+    p: float | Callable[[Any], Any]
+    seed: int | None
+    annotations: Policy | None
+    per_frame: bool
+    labels_getter: Any
+
+
+class MixOptions(Options, total=False):
+    """Options of every method that mixes samples.
+
+    num_classes: needed for class indices.
+    label_smoothing: as timm: ``smoothing / num_classes`` everywhere, and the rest on the class.
+    multi_label: targets are multi-hot; smoothing then goes towards one half.
+    targets: ``"soft"`` for ``[B, num_classes]``, ``"pairs"`` for ``(y_a, y_b, lam)``.
+    per: who shares a draw: ``"sample"`` (nobody), ``"pair"`` or ``"batch"`` (the original papers' rule).
+    """
+
+    num_classes: int | None
+    label_smoothing: float
+    multi_label: bool
+    targets: str
+    per: str
+
+
+class Transform(v2.Transform):
+    """Base of all transforms; a torchvision v2 transform that is called with whole batches as well as single samples.
+
+    ``t(x, *targets, keys=None, epoch=None, inplace=False, out=None)``: ``x`` is an image ``[C, H, W]``, a batch
+    ``[B, C, H, W]`` or a video ``[B, T, C, H, W]``, or a sample of any structure (see `augdrop.samples`).
+    """
+
+    citation: ClassVar[Citation | None] = None
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    mixes: bool = False
+    uses_pixels: bool = False
+    """Does the plan depend on the images (by a score map)?"""
+
+    _arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        if args or kwargs:  # a copy or a pickle comes without, and brings its own
+            try:
+                bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+            except TypeError as error:
+                raise fail(cls.__name__, got=str(error), expected=f"{_parameters(cls)}", fix="") from None
+            given = dict(bound.arguments)
+            given.pop(next(iter(given)))
+            object.__setattr__(self, "_arguments", given | given.pop("options", {}))
+        return self
+
+    def __init__(self, *, seed: int | None = None) -> None:
+        super().__init__()
+        if seed is not None and not isinstance(seed, int):
+            raise fail(f"{type(self).__name__}: seed", got=repr(seed), expected="an integer or None", fix="")
+        self._seed_given = seed is not None
+        self.seed = int(torch.empty((), dtype=torch.int64).random_()) if seed is None else seed
+        self._place = ""
+        # In shared memory: persistent DataLoader workers see the epoch that the main process sets.
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._bind(self.seed, "")
+        compiled.register(self)
+
+    @classmethod
+    def preset(cls, name: str, **overrides: Any) -> Self:
+        """The transform with a named set of parameters (see ``presets``), some of them overridden."""
+        if name not in cls.presets:
+            raise fail(f"{cls.__name__}.preset", got=repr(name), expected="a preset", fix=nearest(name, cls.presets))
+        return cls(**{**cls.presets[name], **overrides})
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the transform was made with: ``type(t)(**t.arguments)`` makes it again (pass ``seed=t.seed`` for the same draws)."""
+        return dict(self.__dict__.get("_arguments", {}))
+
+    def _bind(self, seed: int, place: str) -> None:
+        """Take a place in a composition: the same method at two places draws from two streams."""
+        self.seed, self._place = seed, place
+        self._stream = stream_key(seed, place + type(self).__name__)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of calls that bring none, also in DataLoader workers that already run."""
+        if not isinstance(epoch, int) or epoch < 0:
+            raise fail(f"{type(self).__name__}.set_epoch", got=repr(epoch), expected="an integer >= 0", fix="")
+        self._epoch[0] = epoch
+
+    def draws(
+        self, batch: int, keys: Ids | None = None, epoch: Ids | None = None, carried: Tensor | None = None
+    ) -> Draws:
+        """The random numbers of a batch under this transform's stream."""
+        return Draws(self._stream, *resolve(keys, epoch, batch, int(self._epoch[0]), carried))
+
+    def decide(self, x: Tensor, draws: Draws, **given: Any) -> Plan | Plans:
+        """The plan for images ``x`` (their shape is all that counts, unless ``uses_pixels``)."""
+        raise NotImplementedError
+
+    def apply(
+        self, x: Tensor, plan: Any, *, inplace: bool = False, out: Tensor | None = None, source: Tensor | None = None
+    ) -> Tensor:
+        """Paint a plan into images; see `augdrop.kernels.dispatch.apply`."""
+        raise NotImplementedError
+
+    def with_plan(
+        self, x: Tensor, *, keys: Ids | None = None, epoch: Ids | None = None, **given: Any
+    ) -> tuple[Tensor, Any]:
+        """The transformed images and the plan behind them; ``t.apply(x, plan)`` gives the same images again."""
+        plan = self.decide(x, self.draws(batch_size(x), keys, epoch), **given)
+        return self.apply(x, plan), plan
+
+    def label_options(self) -> dict[str, Any] | None:
+        """Keyword arguments for `augdrop.labels.mix`, or None where labels stay as they are."""
+        return None
+
+    def policy(self) -> Policy:
+        """What happens to annotations."""
+        return MIXING if self.mixes else ERASING
+
+    def forward(
+        self,
+        *inputs: Any,
+        keys: Ids | None = None,
+        epoch: Ids | None = None,
+        inplace: bool = False,
+        out: Tensor | None = None,
+        **given: Any,
+    ) -> Any:
+        if torch.compiler.is_compiling():
+            return compiled.call(self, inputs, keys, epoch, inplace or out is not None or bool(given))
+        if type(inputs[0]) is Tensor and inputs[0].ndim >= 3 and (len(inputs) == 1 or _is_labels(inputs)):
+            x = inputs[0]
+            plan = self.decide(x, self.draws(batch_size(x), keys, epoch), **given)
+            target = inputs[1:]
+            if target and self.mixes:
+                target = (labels.mix(target[0], plan, **(self.label_options() or {})),)
+            x = self.apply(x, plan, inplace=inplace, out=out)
+            return (x, *target) if target else x
+        batch = unpack(inputs, labels_getter=self.__dict__.get("labels_getter", "default"))
+        draws = self.draws(batch.size, keys, epoch, batch.keys)
+        if self.mixes and len(batch.groups) > 1:
+            raise fail(
+                f"{type(self).__name__}",
+                got=f"images of {len(batch.groups)} sizes or dtypes",
+                expected="one for all samples, for they are mixed",
+                fix="Resize or crop before mixing.",
+            )
+        plans, painted = [], []
+        for group in batch.groups:
+            at = group.positions
+            part = Draws(draws.stream, draws.keys[at], draws.epochs[at])
+            plans.append(self.decide(group.images, part, **given))
+        for group, plan in zip(batch.groups, plans, strict=True):
+            painted.append(self.apply(group.images, plan, inplace=inplace, out=out))
+        flat = [p.flat() if isinstance(p, Plans) and batch.annotated else p for p in plans]
+        return batch.finish(painted, flat, mixes=self.mixes, label_options=self.label_options(), policy=self.policy())
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        compiled.register(self)
+
+
+def batch_size(x: Tensor) -> int:
+    """Samples in an image, a batch or a video."""
+    if x.ndim not in (3, 4, 5) or 0 in x.shape[-3:]:
+        raise fail(
+            "images",
+            got=f"shape {tuple(x.shape)}",
+            expected="[C, H, W], [B, C, H, W] or video [B, T, C, H, W], none of C, H, W being 0",
+            fix="Add the missing axes: a grey image has C = 1.",
+        )
+    return 1 if x.ndim == 3 else len(x)
+
+
+def _is_labels(inputs: tuple[Any, ...]) -> bool:
+    return len(inputs) == 2 and type(inputs[1]) is Tensor and inputs[1].ndim <= 2 and inputs[0].ndim > 3
+
+
+def _parameters(cls: type) -> str:
+    names = [n for n in inspect.signature(cls.__init__).parameters if n not in ("self", "options")]  # type: ignore[misc]
+    return ", ".join(names)
+
+
+def valid_options(cls: type[Transform]) -> dict[str, Any]:
+    """All parameters of a method by name, with their defaults (`inspect.Parameter.empty` for an option without one)."""
+    parameters = inspect.signature(cls.__init__).parameters
+    valid = {n: p.default for n, p in parameters.items() if n not in ("self", "options")}
+    options = parameters.get("options")
+    if options is not None:
+        table = MixOptions if "MixOptions" in str(options.annotation) else Options
+        valid |= {n: inspect.Parameter.empty for n in table.__annotations__ | (Options.__annotations__)}
+    return valid
+
+
+__all__ = ["Citation", "MixOptions", "Options", "Transform", "Unpack", "batch_size", "valid_options"]

@@ -1,0 +1,58 @@
+"""Checks of arguments, made once when a transform is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from augdrop.errors import fail
+
+
+def check_probability(where: str, p: Any) -> None:
+    """A probability is a number in [0, 1]."""
+    if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p <= 1:
+        raise fail(where, got=repr(p), expected="a probability in [0, 1]", fix="p=0 is never, p=1 always.")
+
+
+def check_share(where: str, value: Any, most: float = 1.0) -> None:
+    """A share is a number in [0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+        raise fail(
+            where, got=repr(value), expected=f"a share in [0, {most:g}]", fix="Shares are of the whole, not percent."
+        )
+
+
+def check_positive(where: str, value: Any) -> None:
+    """A finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise fail(
+            where, got=repr(value), expected="a finite number above 0", fix="The paper's default is a good start."
+        )
+
+
+def check_whole(where: str, value: Any, least: int) -> None:
+    """A whole number, not below ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise fail(
+            where, got=repr(value), expected=f"a whole number >= {least}", fix="Counts and sides are in whole units."
+        )
+
+
+def check_choice(where: str, value: Any, valid: tuple[str, ...]) -> None:
+    """One of a few words."""
+    if value not in valid:
+        raise fail(where, got=repr(value), expected=" or ".join(repr(v) for v in valid), fix="Choose one of them.")
+
+
+def check_range(where: str, ends: Any, low: float, high: float, whole: bool = False) -> None:
+    """Two numbers in order, within ``[low, high]``."""
+    kind = int if whole else (int, float)
+    ok = isinstance(ends, (tuple, list)) and len(ends) == 2
+    ok = ok and all(isinstance(v, kind) and not isinstance(v, bool) for v in ends)
+    if not (ok and low <= ends[0] <= ends[1] <= high):
+        numbers = "whole numbers" if whole else "numbers"
+        raise fail(
+            where,
+            got=repr(ends),
+            expected=f"two {numbers} in order, within [{low:g}, {high:g}]",
+            fix="Write (low, high).",
+        )

@@ -1,0 +1,216 @@
+"""Compositions: one method after the other, or one of several for each sample."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augdrop.errors import fail
+from augdrop.keys import Ids
+from augdrop.plans import Plans, restrict
+from augdrop.rng import Draws
+from augdrop.transforms.base import Transform, batch_size
+
+
+class _Composition(Transform):
+    """Members with a place each: the same method at two places draws from two streams."""
+
+    def __init__(self, transforms: Sequence[Transform], seed: int | None = None) -> None:
+        super().__init__(seed=seed)
+        name = type(self).__name__
+        if not transforms or not all(isinstance(t, Transform) for t in transforms):
+            raise fail(
+                name,
+                got=f"{[type(t).__name__ for t in transforms]}",
+                expected="one or more AugDrop transforms",
+                fix="Other transforms go around it, in torchvision's v2.Compose.",
+            )
+        # Copies, so that a transform keeps its own stream when it is also used alone or at another place.
+        self.transforms = torch.nn.ModuleList(copy.deepcopy(t) for t in transforms)
+        self.mixes = any(t.mixes for t in transforms)
+        self.uses_pixels = any(t.uses_pixels for t in transforms)
+        self._bind(self.seed, "")
+
+    @property
+    def members(self) -> list[Transform]:
+        return list(self.transforms)  # type: ignore[arg-type]
+
+    def _bind(self, seed: int, place: str) -> None:
+        super()._bind(seed, place)
+        for i, t in enumerate(self.members if hasattr(self, "transforms") else []):
+            # A member keeps a seed it was given; the others follow the composition's.
+            t._bind(t.seed if t._seed_given else seed, f"{place}{type(self).__name__}/{i}/")
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        for t in self.members:
+            t.set_epoch(epoch)
+
+    def label_options(self) -> dict[str, Any] | None:
+        return next((o for t in self.members if (o := t.label_options()) is not None), None)
+
+    def policy(self) -> Any:
+        return next((t for t in self.members if t.mixes), self.members[0]).policy()
+
+    def _draws_of(self, member: Transform, draws: Draws) -> Draws:
+        return Draws(member._stream, draws.keys, draws.epochs)
+
+    def extra_repr(self) -> str:
+        return ""
+
+
+class Compose(_Composition):
+    """Methods one after the other.
+
+    torchvision's ``v2.Compose`` works too, but cannot tell two equal methods with one seed apart; this one can.
+
+    Args:
+        transforms: AugDrop transforms.
+        seed: for the members that were given none.
+
+    Example:
+        >>> import augdrop as ad, torch
+        >>> t = ad.Compose([ad.Cutout(4), ad.Cutout(4)], seed=0)
+        >>> t(torch.ones(2, 3, 16, 16), keys=[5, 6]).shape
+        torch.Size([2, 3, 16, 16])
+    """
+
+    def with_plan(
+        self, x: Tensor, *, keys: Ids | None = None, epoch: Ids | None = None, **given: Any
+    ) -> tuple[Tensor, Plans]:
+        draws, plans = self.draws(batch_size(x), keys, epoch), []
+        for t in self.members:
+            x, plan = t.with_plan(x, keys=draws.keys, epoch=draws.epochs)
+            plans.append(plan)
+        return x, Plans("chain", tuple(plans))
+
+    def decide(self, x: Tensor, draws: Draws, **given: Any) -> Plans:
+        """The members' plans; members that look at pixels see the output of those before them."""
+        plans = []
+        for i, t in enumerate(self.members):
+            plan = t.decide(x, self._draws_of(t, draws))
+            plans.append(plan)
+            if any(later.uses_pixels for later in self.members[i + 1 :]):
+                x = t.apply(x, plan)
+        return Plans("chain", tuple(plans))
+
+    def plan(self, shape: tuple[int, ...], *, keys: Any = None, epoch: Any = None) -> Plans:
+        """Decide for images of ``shape`` without seeing them; see `RegionalDropout.plan`."""
+        images = torch.empty(tuple(shape), device="meta")
+        return self.decide(images, self.draws(batch_size(images), keys, epoch))
+
+    def apply(
+        self, x: Tensor, plan: Plans, *, inplace: bool = False, out: Tensor | None = None, source: Tensor | None = None
+    ) -> Tensor:
+        if source is not None:
+            raise fail(
+                "Compose", got="partners from elsewhere", expected="a single method", fix="Mix first, then erase."
+            )
+        for i, (t, p) in enumerate(zip(self.members, plan.plans, strict=True)):
+            fresh = i == 0 or (torch.is_grad_enabled() and x.requires_grad)
+            x = t.apply(x, p, inplace=inplace if fresh else True, out=out if i == 0 and not inplace else None)
+        return x
+
+    def forward(self, *inputs: Any, keys: Ids | None = None, epoch: Ids | None = None, **call: Any) -> Any:
+        if not self._forward_hooks and torch.compiler.is_compiling():
+            for t in self.members:
+                out = t(*inputs, keys=keys, epoch=epoch)
+                inputs = out if isinstance(out, tuple) else (out,)
+            return inputs if len(inputs) > 1 else inputs[0]
+        if type(inputs[0]) is Tensor and len(inputs) == 1:
+            return super().forward(*inputs, keys=keys, epoch=epoch, **call)
+        return self._step_by_step(inputs, keys, epoch, **call)
+
+    def _step_by_step(self, inputs: tuple[Any, ...], keys: Any, epoch: Any, **call: Any) -> Any:
+        """Structured samples go through each member whole, with the keys of the first call."""
+        from augdrop.samples import unpack
+
+        if keys is None:
+            batch = unpack(inputs)
+            draws = self.draws(batch.size, None, epoch, batch.keys)
+            keys, epoch = draws.keys, draws.epochs
+        for t in self.members:
+            out = t(*inputs, keys=keys, epoch=epoch, **call)
+            inputs = out if len(inputs) > 1 else (out,)
+        return inputs if len(inputs) > 1 else inputs[0]
+
+
+class OneOf(_Composition):
+    """One of several methods for each sample, by weight.
+
+    Every member sees the batch as it came: partners are taken from the original images.
+
+    Args:
+        transforms: AugDrop transforms; `Identity` leaves a sample as it is.
+        weights: chances of the members, not negative, in any unit; equal by default.
+        seed: for the choice, and for the members that were given none.
+
+    Example:
+        >>> import augdrop as ad, torch
+        >>> t = ad.OneOf([ad.CutMix(num_classes=10), ad.GridMask(), ad.Identity()], weights=[4, 4, 2], seed=0)
+        >>> x, y = t(torch.rand(8, 3, 32, 32), torch.arange(8), keys=range(8))
+        >>> y.shape, y.sum(1).allclose(torch.ones(8))
+        (torch.Size([8, 10]), True)
+    """
+
+    def __init__(
+        self, transforms: Sequence[Transform], weights: Sequence[float] | None = None, seed: int | None = None
+    ) -> None:
+        super().__init__(transforms, seed)
+        weights = [1.0] * len(transforms) if weights is None else list(weights)
+        if len(weights) != len(transforms) or min(weights) < 0 or not 0 < sum(weights) < float("inf"):
+            raise fail(
+                "OneOf: weights",
+                got=weights,
+                expected=f"{len(transforms)} numbers, none negative, not all 0",
+                fix="Give one a transform.",
+            )
+        self.weights = weights
+        self._bounds = np.cumsum(np.asarray(weights, np.float64) / sum(weights))
+
+    def decide(self, x: Tensor, draws: Draws, **given: Any) -> Plans:
+        choice = np.searchsorted(self._bounds, draws.uniforms(1)[:, 0], side="right").clip(max=len(self.weights) - 1)
+        plans = []
+        for i, t in enumerate(self.members):
+            plan = t.decide(x, self._draws_of(t, draws))
+            chosen = torch.from_numpy(choice == i)
+            if len(plan.hit) != len(chosen):
+                chosen = chosen.repeat_interleave(len(plan.hit) // len(chosen))
+            plans.append(restrict(plan, chosen))
+        return Plans("choice", tuple(plans))
+
+    plan = Compose.plan
+
+    def apply(
+        self, x: Tensor, plan: Plans, *, inplace: bool = False, out: Tensor | None = None, source: Tensor | None = None
+    ) -> Tensor:
+        parts = [(t, p) for t, p in zip(self.members, plan.plans, strict=True) if bool(p.hit.any())]
+        # A single mix can run in place if it runs first; more of them need the original batch kept.
+        parts.sort(key=lambda part: not part[0].mixes)
+        mixing = sum(t.mixes for t, _ in parts)
+        nested = any(isinstance(p, Plans) for _, p in parts)
+        if not parts:
+            parts = [(self.members[0], plan.plans[0])]
+        original = x if source is None else source
+        if inplace and (mixing > 1 or nested) and source is None:
+            original = x.clone()
+        grad = torch.is_grad_enabled() and x.requires_grad
+        result = x
+        for i, (t, p) in enumerate(parts):
+            if isinstance(p, Plans):
+                changed = t.apply(original, p)
+                hit = p.hit.to(x.device).view(-1, *[1] * (x.ndim - 1)) if x.ndim > 3 else p.hit.to(x.device)
+                changed = torch.where(hit, changed, result)
+                result = changed if i or not (inplace or out is not None) else (x if inplace else out).copy_(changed)  # type: ignore[union-attr]
+                continue
+            partners = original if t.mixes and (i or source is not None or original is not x) else None
+            if i == 0:
+                result = t.apply(x, p, inplace=inplace, out=out, source=partners)
+            else:
+                result = t.apply(result, p, inplace=not grad, source=partners)
+        return result

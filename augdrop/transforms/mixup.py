@@ -1,0 +1,52 @@
+"""Mixup: a weighted mean of two samples, labels alike."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Unpack
+
+import torch
+from scipy.special import betaincinv
+from torch import Tensor
+
+from augdrop.fills import Partner
+from augdrop.regions.random_boxes import Everywhere
+from augdrop.rng import Draws
+from augdrop.transforms.base import Citation, MixOptions
+from augdrop.transforms.checks import check_positive
+from augdrop.transforms.regional import RegionalDropout
+
+
+class Mixup(RegionalDropout):
+    """Blend each sample with another: ``λ`` of itself, ``1 - λ`` of its partner, λ ~ Beta(alpha, alpha).
+
+    In the algebra: a partner fill of the whole image, at partial opacity. Integer images are rounded to the nearest.
+
+    Args:
+        alpha: parameter of the Beta law, > 0; the paper uses 0.2 for ImageNet and 1 for CIFAR.
+        options: see `MixOptions`.
+
+    Example:
+        >>> import augdrop as ad, torch
+        >>> x, (a, b, lam) = ad.Mixup(targets="pairs", seed=0)(torch.rand(4, 3, 8, 8), torch.arange(4))
+        >>> bool((a != b).all()), lam.shape
+        (True, torch.Size([4]))
+    """
+
+    citation: ClassVar = Citation(
+        "Zhang, Cisse, Dauphin & Lopez-Paz", 2018, "mixup: beyond empirical risk minimization, ICLR", "1710.09412"
+    )
+    presets: ClassVar = {
+        "cifar": {"alpha": 1.0, "per": "batch"},
+        "imagenet": {"alpha": 0.2, "per": "batch"},
+        "torchvision": {"alpha": 1.0, "per": "batch"},
+        "timm": {"alpha": 1.0, "per": "batch", "label_smoothing": 0.1},
+    }
+
+    def __init__(self, alpha: float = 0.2, **options: Unpack[MixOptions]) -> None:
+        check_positive("Mixup: alpha", alpha)
+        super().__init__(where=Everywhere(), fill=Partner(), **options)
+        self.alpha = alpha
+
+    def opacity(self, draws: Draws) -> Tensor:
+        u = draws.uniforms(1)[:, 0]
+        return torch.from_numpy(1 - (u if self.alpha == 1 else betaincinv(self.alpha, self.alpha, u)))

@@ -1,0 +1,195 @@
+"""RegionalDropout: where × fill × labels, the algebra that every regional method is a line of."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, Unpack
+
+import numpy as np
+import torch
+from augdrop.annotations import Policy
+from torch import Tensor
+
+from augdrop.errors import fail
+from augdrop.fills import Fill, Partner, as_fill
+from augdrop.kernels.dispatch import apply
+from augdrop.pairing import PER, dataset_partners, pair
+from augdrop.plan import Plan
+from augdrop.regions.base import Region
+from augdrop.rng import Draws, header, stream_key
+from augdrop.transforms.base import MixOptions, Transform, batch_size
+from augdrop.transforms.checks import check_choice, check_probability, check_share
+
+
+class Sampler(Protocol):
+    """Draws the regions of a batch on one canvas; see `augdrop.regions` for the ones there are."""
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Region:
+        """One region a sample."""
+        ...
+
+
+class RegionalDropout(Transform):
+    """Drop a region of each sample: any sampler with any fill.
+
+    Args:
+        where: a sampler of regions, such as ``regions.RandomGrid()``.
+        fill: a fill, a number, one number a channel, or a name (``"noise"``, ``"normal"``, ``"mean"``, ``"blur"``).
+        labels: ``"keep"``, or ``"area"`` to weigh labels by pixels, which needs a partner fill; the default follows the fill.
+        options: see `Options`, and `MixOptions` for partner fills.
+
+    Example:
+        >>> import augdrop as ad, torch
+        >>> GridMix = ad.RegionalDropout(where=ad.regions.RandomGrid((8, 16), rotate=1), fill=ad.Partner(), num_classes=2)
+        >>> x, y = GridMix(torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 1, 0]))
+        >>> x.shape, y.shape
+        (torch.Size([4, 3, 32, 32]), torch.Size([4, 2]))
+    """
+
+    def __init__(
+        self,
+        where: Sampler,
+        fill: Fill | float | tuple[float, ...] | str = 0,
+        labels: str | None = None,
+        **options: Unpack[MixOptions],
+    ) -> None:
+        super().__init__(seed=options.get("seed"))
+        name = type(self).__name__
+        if not callable(getattr(where, "sample", None)):
+            raise fail(
+                f"{name}: where",
+                got=repr(where),
+                expected="a sampler with .sample(draws, size)",
+                fix="See augdrop.regions.",
+            )
+        self.where, self.fill = where, as_fill(fill)
+        self.mixes = isinstance(self.fill, Partner)
+        if labels not in (None, "keep", "area") or (labels == "area" and not self.mixes):
+            raise fail(
+                f"{name}: labels",
+                got=repr(labels),
+                expected='"keep", or "area" with fill=Partner()',
+                fix="Labels follow partners.",
+            )
+        self.labels = labels or ("area" if self.mixes else "keep")
+        self.p = options.get("p", 1.0)
+        if not callable(self.p):
+            check_probability(f"{name}: p", self.p)
+        self.per_frame = options.get("per_frame", False)
+        self.annotations: Policy | None = options.get("annotations")
+        self.labels_getter = options.get("labels_getter", "default")
+        self.per = options.get("per", "sample")
+        check_choice(f"{name}: per", self.per, PER)
+        self.num_classes = options.get("num_classes")
+        self.label_smoothing = options.get("label_smoothing", 0.0)
+        self.multi_label = options.get("multi_label", False)
+        self.targets = options.get("targets", "soft")
+        check_choice(f"{name}: targets", self.targets, ("soft", "pairs"))
+        check_share(f"{name}: label_smoothing", self.label_smoothing)
+
+    def plan(self, shape: tuple[int, ...], *, keys: Any = None, epoch: Any = None, **given: Any) -> Plan:
+        """Decide for images of ``shape`` (``[C, H, W]``, ``[B, C, H, W]`` or ``[B, T, C, H, W]``) without seeing them.
+
+        Args:
+            keys: int64 ``[B]`` (or one integer), the samples' names.
+            epoch: one integer, or ``[B]``.
+            given: inputs of the method, such as ``scores`` for Attentive CutMix.
+        """
+        images = torch.empty(tuple(shape), device="meta")
+        return self.decide(images, self.draws(batch_size(images), keys, epoch), **given)
+
+    def decide(self, x: Tensor, draws: Draws, *, partners: Tensor | None = None, **given: Any) -> Plan:
+        size = (x.shape[-2], x.shape[-1])
+        frames = x.shape[1] if self.per_frame and x.ndim == 5 else 0
+        gate, noise = header(*draws)
+        partner = lead = None
+        if self.mixes:
+            partner, lead = pair(gate[:, 1], self.per)
+            if partners is not None:
+                partner = np.arange(len(draws))
+            if self.per != "sample":
+                gate, draws = gate[lead], Draws(draws.stream, draws.keys[lead], draws.epochs[lead])
+        chance = self.p(draws.epochs) if callable(self.p) else self.p
+        hit = gate[:, 0] < chance
+        if partner is not None and partners is None and len(draws) == 1:
+            hit = np.zeros(1, bool)
+        where = draws
+        if frames:
+            where, hit, noise, partner = _each_frame(draws, frames, hit, noise, partner)
+        region = self.where.sample(where, size, **self.inputs(x, partner if partners is None else None, **given))
+        return Plan(
+            type(self).__name__,
+            region,
+            self.fill,
+            torch.from_numpy(hit),
+            torch.from_numpy(where.keys),
+            torch.from_numpy(where.epochs),
+            torch.from_numpy(noise),
+            None if partner is None else torch.from_numpy(partner),
+            self.opacity(where),
+        )
+
+    def inputs(self, x: Tensor, partner: np.ndarray | None, **given: Any) -> dict[str, Any]:
+        """What the sampler takes besides draws and canvas; a method with a score map says so here."""
+        if given:
+            raise fail(type(self).__name__, got=", ".join(given), expected="images, targets, keys, epoch", fix="")
+        return {}
+
+    def opacity(self, draws: Draws) -> Tensor | None:
+        """The partner's weight, float64 ``[B]``; None for an opaque paste."""
+        return None
+
+    def apply(
+        self, x: Tensor, plan: Plan, *, inplace: bool = False, out: Tensor | None = None, source: Tensor | None = None
+    ) -> Tensor:
+        if x.ndim == 5 and len(plan) == x.shape[0] * x.shape[1] and len(plan) != len(x):
+            flat = [None if t is None else t.view(-1, *t.shape[2:]) for t in (x.contiguous(), source)]
+            result = apply(flat[0], plan, source=flat[1]).view(x.shape)  # type: ignore[arg-type]
+            target = x if inplace else out
+            return result if target is None else target.copy_(result)
+        return apply(x, plan, inplace=inplace, out=out, source=source)
+
+    def partner_keys(self, keys: Any, length: int, epoch: Any = None) -> Tensor:
+        """A partner for each key among the ``length`` items of a data set, free of who shares the batch; int64 ``[B]``."""
+        n = 1 if isinstance(keys, int) else len(keys)
+        return torch.from_numpy(dataset_partners(self.draws(n, keys, epoch), length))
+
+    def forward(self, *inputs: Any, partners: Any = None, **call: Any) -> Any:
+        """See `Transform`; ``partners=(images, labels)`` takes the partners from there, position by position."""
+        if partners is None:
+            return super().forward(*inputs, **call)
+        from augdrop.labels import mix
+
+        x, y = inputs if len(inputs) == 2 else (inputs[0], None)
+        other, other_y = partners if isinstance(partners, tuple) else (partners, None)
+        draws = self.draws(batch_size(x), call.pop("keys", None), call.pop("epoch", None))
+        plan = self.decide(x, draws, partners=other)
+        painted = self.apply(x, plan, source=other, **call)
+        return painted if y is None else (painted, mix(y, plan, other=other_y, **(self.label_options() or {})))
+
+    def label_options(self) -> dict[str, Any] | None:
+        if self.labels == "keep":
+            return None
+        return {
+            "num_classes": self.num_classes,
+            "smoothing": self.label_smoothing,
+            "multi_label": self.multi_label,
+            "form": self.targets,
+        }
+
+    def policy(self) -> Policy:
+        return super().policy() if self.annotations is None else self.annotations
+
+
+_FRAMES = stream_key(0, "frames")
+
+
+def _each_frame(
+    draws: Draws, frames: int, hit: np.ndarray, noise: np.ndarray, partner: np.ndarray | None
+) -> tuple[Draws, np.ndarray, np.ndarray, np.ndarray | None]:
+    """From samples to frames: each frame has a key of its own, and its sample's chance and partner."""
+    number = np.tile(np.arange(frames), len(draws))
+    keys = Draws(_FRAMES, draws.keys.repeat(frames), number).words()[:, 0].view(np.int64)
+    each = Draws(draws.stream, keys, draws.epochs.repeat(frames))
+    if partner is not None:
+        partner = partner.repeat(frames) * frames + number
+    return each, hit.repeat(frames), header(*each)[1], partner
