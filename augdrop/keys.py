@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ def resolve(
     elif given is None:
         given = carried
     if given is None:
-        ids = int(torch.empty((), dtype=torch.int64).random_()) + np.arange(batch)
+        ids = torch.empty((), dtype=torch.int64).random_().item() + np.arange(batch)
     else:
         ids = _integers("keys", given, batch)
     if epoch is None or isinstance(epoch, int):
@@ -74,7 +75,7 @@ def resolve(
 def _integers(what: str, given: Ids, batch: int) -> np.ndarray:
     array = given.cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
     if array.ndim == 0 and (batch == 1 or what == "epoch"):
-        array = np.broadcast_to(array, (batch,))
+        array = array.repeat(batch)
     if array.dtype.kind not in "iu" and array.size:
         raise fail(
             what, got=f"{array.dtype} values", expected="integers", fix="Name samples by number, or by key_of(name)."
@@ -89,6 +90,7 @@ def _integers(what: str, given: Ids, batch: int) -> np.ndarray:
     return np.ascontiguousarray(array, np.int64)
 
 
+@lru_cache(64)
 def _epochs(epoch: int, batch: int) -> np.ndarray:
     if not 0 <= epoch < 1 << 32:
         raise fail("epoch", got=epoch, expected="a number from 0 to 2**32 - 1", fix="Count epochs from 0.")

@@ -1,0 +1,137 @@
+"""Keys and epochs: how they travel, and that nothing else decides a drop."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+import augdrop as ad
+
+CUT = ad.Compose([ad.RandomErasing(p=0.8, seed=3), ad.GridMask((4, 9), p=0.5)], seed=9)
+MIX = ad.CutMix(num_classes=4, seed=7)
+
+
+def photo(index: int) -> torch.Tensor:
+    return torch.randint(0, 256, (3, 24, 24), generator=torch.Generator().manual_seed(index), dtype=torch.uint8)
+
+
+class Photos(Dataset):
+    """Transforms each item, and says which epoch it was."""
+
+    def __init__(self, transform=None):
+        self.transform = transform
+
+    def __len__(self):
+        return 21
+
+    def __getitem__(self, index):
+        x = photo(index)
+        return index, x if self.transform is None else self.transform(x)
+
+
+class Pairs(Dataset):
+    def __len__(self):
+        return 21
+
+    def __getitem__(self, index):
+        return photo(index), index % 4
+
+
+def test_keys_reach_a_transform_by_argument_context_and_sample():
+    x, t = photo(0), ad.Cutout(8, seed=1)
+    expected = t(x, keys=17, epoch=2)
+    with ad.keys(17, epoch=2):
+        assert torch.equal(t(x), expected)
+        assert torch.equal(t(x, keys=18), t(x, keys=18, epoch=0)), "an argument wins over the context, epoch included"
+    assert torch.equal(t({"image": x, "key": 17}, epoch=2)["image"], expected)
+    t.set_epoch(2)
+    assert torch.equal(t(x, keys=17), expected)
+
+
+def test_the_context_ends_with_its_block():
+    t = ad.Cutout(8, seed=1)
+    with pytest.raises(RuntimeError), ad.keys(3):
+        raise RuntimeError
+    with ad.keys([1, 2]), pytest.raises(ad.AugDropError, match="one for each of 1"):
+        t(photo(0))
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_loader_gives_every_item_its_own_drop(workers, context):
+    if workers == 0 and context == "spawn":
+        pytest.skip("no worker to start")
+    torch.ones(1 << 20).add_(1)  # the parent has used its threads before it forks
+    CUT(torch.zeros(64, 3, 128, 128))
+    expected = {i: CUT(photo(i), keys=i, epoch=4) for i in range(21)}
+    dataset = ad.keyed(Photos(CUT))
+    dataset.set_epoch(4)
+    for batch_size, shuffle in [(1, False), (4, True), (21, True)]:
+        loader = DataLoader(
+            dataset,
+            batch_size,
+            shuffle=shuffle,
+            num_workers=workers,
+            multiprocessing_context=context if workers else None,
+        )
+        seen = {int(i): x for ids, batch in loader for i, x in zip(ids, batch, strict=True)}
+        assert seen.keys() == expected.keys()
+        assert all(torch.equal(seen[i], expected[i]) for i in seen)
+
+
+def test_persistent_workers_see_a_new_epoch():
+    dataset = ad.keyed(Photos(CUT))
+    loader = DataLoader(dataset, 7, num_workers=2, persistent_workers=True, multiprocessing_context="fork")
+    for epoch in (0, 1):
+        dataset.set_epoch(epoch)
+        for ids, batch in loader:
+            for i, x in zip(ids.tolist(), batch, strict=True):
+                assert torch.equal(x, CUT(photo(i), keys=i, epoch=epoch))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_mixes_in_collate_are_keyed(workers):
+    dataset = ad.keyed(Pairs(), attach=True)
+    loader = DataLoader(dataset, 7, num_workers=workers, collate_fn=ad.collate(MIX))
+    for n, (x, y) in enumerate(loader):
+        ids = range(7 * n, 7 * n + 7)
+        expected = MIX(torch.stack([photo(i) for i in ids]), torch.tensor([i % 4 for i in ids]), keys=ids)
+        assert torch.equal(x, expected[0]) and torch.equal(y, expected[1])
+
+
+def test_mixing_with_the_whole_data_set_is_free_of_batches():
+    dataset = ad.mixed(Pairs(), MIX)
+    alone = [dataset[i] for i in range(21)]
+    for batch_size in (1, 5):
+        together = [pair for x, y in DataLoader(dataset, batch_size) for pair in zip(x, y, strict=True)]
+        assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(alone, together, strict=True))
+    partners = MIX.partner_keys(range(2000), 21)
+    assert partners.min() >= 0 and partners.max() < 21
+    assert not (MIX.partner_keys(range(21), 21) == torch.arange(21)).any()
+    # 2000 draws of 21: each expects 95, with a standard deviation of 9.5.
+    assert np.abs(np.bincount(partners, minlength=21) - 2000 / 21).max() < 45
+
+
+def test_pickled_transforms_keep_their_seed_in_a_spawned_process():
+    t = ad.Cutout(8)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert torch.equal(pool.apply(t, (photo(1),), {"keys": 5}), t(photo(1), keys=5))
+
+
+def test_key_of_names():
+    keys = {ad.key_of(f"class/{i}.jpg") for i in range(10_000)}
+    assert len(keys) == 10_000 and all(0 <= k < 2**63 for k in keys)
+
+
+@pytest.mark.parametrize("ids", [[1.5], [[1]], [1, 2], "a", None])
+def test_bad_keys(ids):
+    if ids is None:
+        with pytest.raises(ad.AugDropError, match="epoch"):
+            ad.Cutout(4)(photo(0), keys=1, epoch=1.5)
+    else:
+        with pytest.raises(ad.AugDropError):
+            ad.Cutout(4)(photo(0), keys=ids)
