@@ -1,0 +1,210 @@
+"""Annotated: the boxes, masks and keypoints of a nested sample, read as `Objects` and written back as they came."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augdrop import edge, roles
+from augdrop.errors import fail
+from augdrop.objects import Objects
+from augdrop.roles import Column
+from augdrop.tree import Path, at
+
+AS_GIVEN = "boxes as given"
+"""A field that carries boxes of another format along, so that those that did not change come back bit for bit."""
+
+FLAGS = {"visible": ("boxes", "masks", "keypoints"), "keypoints_visible": ("keypoints",)}
+"""The flags of `Objects`, and the part whose key, with ``_visible`` after it, is theirs: the first that is there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Annotated:
+    """Annotations that share a container.
+
+    Args:
+        parts: where the parts of `Objects` are, by name; flags only if an earlier transform has left some.
+        fields: where the per-object fields are, by key.
+        sizes: (H, W) of each sample's image.
+    """
+
+    parts: dict[str, Column]
+    fields: dict[str, Column]
+    sizes: list[tuple[int, int]]
+
+    @property
+    def names(self) -> set[Path]:
+        """The places that are accounted for."""
+        return {column.name for column in (*self.parts.values(), *self.fields.values())}
+
+    def read(self, root: Any, b: int) -> Objects:
+        """The annotations of one sample."""
+        fields = {key: row_of(at(root, column.paths[b]), column, b) for key, column in self.fields.items()}
+        parts: dict[str, Any] = {}
+        for part, column in self.parts.items():
+            leaf = at(root, column.paths[b])
+            edge.check_geometry(leaf, self.sizes[b], part)
+            value = parts[part] = row_of(leaf, column, b)
+            if part == "boxes" and not edge.has_corners(leaf):
+                fields[AS_GIVEN], parts[part] = value, edge.to_corners(value, leaf)
+        return Objects(**parts, fields=fields)
+
+    def write(self, root: Any, before: list[Objects], after: list[Objects], edits: dict[Path, Any]) -> None:
+        """Put changed annotations where they came from."""
+        pairs = list(zip(before, after, strict=True))
+        for key, column in self.fields.items():
+            _write(root, column, [(old.fields[key], new.fields[key]) for old, new in pairs], edits)
+        for part, column in self.parts.items():
+            values = [(getattr(old, part), getattr(new, part)) for old, new in pairs]
+            if part == "boxes" and AS_GIVEN in before[0].fields:
+                leaf = at(root, column.paths[0])
+                values = [(a.boxes, a.boxes if b.boxes is a.boxes else _as_given(b, leaf)) for a, b in pairs]
+            _write(root, column, values, edits)
+        for flag, anchors in FLAGS.items():
+            flags = [getattr(new, flag) for new in after]
+            if flag not in self.parts and flags and flags[0] is not None:
+                _add(root, next(self.parts[part] for part in anchors if part in self.parts), flags, edits)
+
+
+def annotated(
+    root: Any, found: dict[Path, Column], sizes: list[tuple[int, int]], frames: int | None
+) -> list[Annotated]:
+    """Gather what belongs together: each container's boxes, instance masks, keypoints and per-object fields."""
+    homes: dict[Path, dict[str, Column]] = {}
+    single: list[Annotated] = []
+    for column in found.values():
+        kind = _kind(root, column, sizes)
+        if kind is None or not column.paths:
+            continue
+        if kind == "masks" and not _is_instances(root, column, found, frames):
+            single.append(Annotated({"segmentation": column}, {}, sizes))
+            continue
+        home = homes.setdefault(column.name[:-1], {})
+        if kind in home:
+            raise fail(
+                kind,
+                got="two in one container",
+                expected="one",
+                fix="Put each set of annotations in a dict of its own.",
+            )
+        home[kind] = column
+    return [*(_with_fields(root, home, found, sizes) for home in homes.values()), *single]
+
+
+def row_of(leaf: Any, column: Column, b: int) -> Tensor:
+    """A sample's value as a plain tensor."""
+    value = edge.to_plain(leaf)
+    if not column.stacked:
+        return value
+    if value.ndim == 0 or len(value) != len(column.paths):
+        raise fail(
+            f"{roles.key_of(column.name) or type(leaf).__name__}",
+            got=f"shape {tuple(value.shape)}",
+            expected=f"one for each of {len(column.paths)} samples",
+            fix="Give what differs in number (boxes, instance masks) as a list of tensors, one a sample.",
+        )
+    return value[b]
+
+
+def _kind(root: Any, column: Column, sizes: list[tuple[int, int]]) -> str | None:
+    if not column.paths:
+        return None
+    leaf = at(root, column.paths[0])
+    kind = roles.role(column.name, leaf)
+    if kind is not None or not roles.is_array(leaf):
+        return None if kind == "keys" else kind
+    # Segmentation data sets call their masks labels or targets.
+    if column.name == (1,) or roles.key_of(column.name) in roles.LABELS:
+        shape = tuple(leaf.shape)[column.stacked :]
+        if len(shape) >= 2 and shape[-2:] == sizes[0] and not edge.to_plain(leaf).is_floating_point():
+            return "masks"
+    return None
+
+
+def _is_instances(root: Any, column: Column, found: dict[Path, Column], frames: int | None) -> bool:
+    """Instance masks ``[K, H, W]`` rather than a class for each pixel, ``[H, W]`` or ``[1, H, W]``."""
+    shapes = [tuple(row_of(at(root, path), column, b).shape) for b, path in enumerate(column.paths)]
+    if any(len(shape) != 3 for shape in shapes):
+        return False
+    boxes = next((c for c in _siblings(column, found) if roles.role(c.name, at(root, c.paths[0])) == "boxes"), None)
+    if boxes is not None:
+        counts = [len(row_of(at(root, path), boxes, b)) for b, path in enumerate(boxes.paths)]
+        return any(shape[0] != 1 for shape in shapes) or counts == [1] * len(counts)
+    return any(shape[0] not in (1, frames) for shape in shapes)
+
+
+def _siblings(column: Column, found: dict[Path, Column]) -> list[Column]:
+    return [c for c in found.values() if c.name[:-1] == column.name[:-1] and c is not column and c.paths]
+
+
+def _with_fields(
+    root: Any, home: dict[str, Column], found: dict[Path, Column], sizes: list[tuple[int, int]]
+) -> Annotated:
+    """Add the flags that an earlier transform has left, and what else has a row for each object."""
+    anchor = next(iter(home.values()))
+    for flag, anchors in FLAGS.items():
+        column = next((home[part] for part in anchors if part in home), None)
+        left = column and found.get(_flag_name(column.name))
+        if left:
+            home[flag] = left
+    gathered = Annotated(home, {}, sizes)
+    counts = [gathered.read(root, b).count for b in range(len(sizes))]
+    for column in _siblings(anchor, found):
+        leaf = at(root, column.paths[0])
+        key = roles.key_of(column.name[-1:])
+        if column.name in gathered.names or column.stacked != anchor.stacked or key in roles.PER_IMAGE:
+            continue
+        if roles.is_array(leaf) and roles.role(column.name, leaf) is None:
+            lengths = [tuple(at(root, path).shape)[column.stacked :][:1] for path in column.paths]
+            if lengths == [(count,) for count in counts]:
+                gathered.fields[str(column.name[-1])] = column
+    return gathered
+
+
+def _flag_name(name: Path) -> Path:
+    return (*name[:-1], f"{name[-1]}_visible") if name else ()
+
+
+def _write(root: Any, column: Column, values: list[tuple[Any, Any]], edits: dict[Path, Any]) -> None:
+    if all(new is old for old, new in values):
+        return
+    if not column.stacked:
+        for path, (old, new) in zip(column.paths, values, strict=True):
+            if new is not old:
+                edits[path] = edge.like(new, at(root, path))
+        return
+    if len({tuple(new.shape) for _, new in values}) > 1:
+        raise fail(
+            f"{roles.key_of(column.name)} of the batch in one tensor",
+            got="samples that keep different numbers of objects",
+            expected="a list of tensors, one a sample",
+            fix="Give a list, or a policy that flags.",
+        )
+    leaf = at(root, column.paths[0])
+    edits[column.paths[0]] = edge.like(torch.stack([new for _, new in values]), leaf)
+
+
+def _as_given(new: Objects, leaf: Any) -> Tensor:
+    """Boxes in the format of ``leaf``; those that did not change as they were given."""
+    assert new.boxes is not None
+    given = new.fields[AS_GIVEN]
+    same = (edge.to_corners(given, leaf) == new.boxes).all(1)
+    return torch.where(same[:, None], given, edge.from_corners(new.boxes, leaf))
+
+
+def _add(root: Any, column: Column, flags: list[Tensor], edits: dict[Path, Any]) -> None:
+    """Add an entry ``<key>_visible`` beside a dict's entry; what is not in a dict has no place for it."""
+    if not column.name or not isinstance(column.name[-1], str):
+        return
+    key = f"{column.name[-1]}_visible"
+    values: list[Any] = [f.numpy() if isinstance(at(root, column.paths[0]), np.ndarray) else f for f in flags]
+    if column.stacked:
+        edits[(*column.paths[0][:-1], key)] = torch.stack(flags) if isinstance(values[0], Tensor) else np.stack(values)
+    elif column.paths[0][-1] == column.name[-1]:
+        edits |= {(*path[:-1], key): value for path, value in zip(column.paths, values, strict=True)}
+    else:
+        edits[(*column.paths[0][:-2], key)] = values

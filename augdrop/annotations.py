@@ -1,0 +1,149 @@
+"""Annotations: boxes, masks and keypoints follow a plan, for erasing and for mixing under one rule."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from augdrop.errors import fail
+from augdrop.objects import Objects, check_alike
+from augdrop.plan import Plan
+from augdrop.policy import ERASING, MIXING, Policy
+from augdrop.visibility import View, look
+
+__all__ = ["ERASING", "MIXING", "Objects", "Policy", "erase", "mix"]
+
+
+def erase(samples: Sequence[Objects], plan: Plan, policy: Policy = ERASING) -> list[Objects]:
+    """The annotations of B samples after pixels were erased; samples that are not hit stay as they are.
+
+    Example:
+        >>> from augdrop import fills, regions
+        >>> ids = torch.arange(1)
+        >>> box = regions.Boxes((8, 8), torch.tensor([[[0, 0, 8, 4]]]))
+        >>> plan = Plan("Cutout", box, fills.Constant(), torch.tensor([True]), ids, ids, ids)
+        >>> boxes = torch.tensor([[0.0, 0.0, 3.0, 3.0], [1.0, 2.0, 6.0, 8.0]])
+        >>> objects = Objects(boxes=boxes, fields={"labels": torch.tensor([5, 6])})
+        >>> (left,) = erase([objects], plan, Policy(boxes="shrink"))
+        >>> left.boxes.tolist(), left.fields["labels"].tolist()
+        ([[4.0, 2.0, 6.0, 8.0]], [6])
+    """
+    hit, dropped = _begin(samples, plan)
+    views = [View(samples[b], row, imported=False, cut=policy.masks == "cut") for row, b in enumerate(hit)]
+    seen = look(views, dropped, policy)
+    out = [_unharmed(objects, policy) for objects in samples]
+    for row, b in enumerate(hit):
+        out[b] = _erased(seen[row], samples[b], dropped[row], policy)
+    return out
+
+
+def mix(
+    samples: Sequence[Objects], plan: Plan, policy: Policy = MIXING, others: Sequence[Objects] | None = None
+) -> list[Objects]:
+    """The annotations of B samples after pixels came from partners: own objects first, then the partner's.
+
+    Own objects lose what is covered. Of the partner's objects, the share that was pasted counts; a box that was pasted
+    in part is fitted to that part (the bounding box of its pasted pixels: for a rectangular region the intersection),
+    under every policy. What was not pasted at all never comes. Masks are pasted. At partial opacity (Mixup) own objects
+    all stay. A sample that is its own partner, as a choice among methods may have it, counts as erased.
+
+    Args:
+        samples: the annotations of the batch.
+        plan: a plan with partners.
+        policy: which objects stay and come.
+        others: the partners' annotations if partners are not of this batch; ``plan.partner`` then counts in ``others``.
+    """
+    if plan.partner is None:
+        raise fail("annotations.mix", got="a plan without partners", expected="a mix", fix="Use annotations.erase.")
+    hit, dropped = _begin(samples, plan)
+    pool = samples if others is None else others
+    check_alike([*samples, *others] if others is not None else samples)
+    partner = plan.partner.tolist()
+    # What is blended hides nothing of the sample itself.
+    clear = [plan.opacity is not None and plan.opacity[b].item() < 1 for b in range(len(plan))]
+    alone = [others is None and partner[b] == b for b in range(len(plan))]
+    own = [
+        View(samples[b], row, imported=False, cut=not alone[b] or policy.masks == "cut")
+        for row, b in enumerate(hit)
+        if not clear[b]
+    ]
+    pasted = [View(pool[partner[b]], row, imported=True, cut=True) for row, b in enumerate(hit) if not alone[b]]
+    seen = look([*own, *pasted], dropped, policy)
+    kept = {view.row: objects for view, objects in zip(own, seen, strict=False)}
+    came = {view.row: objects for view, objects in zip(pasted, seen[len(own) :], strict=True)}
+    out = [_unharmed(objects, policy) for objects in samples]
+    for row, b in enumerate(hit):
+        mine = kept.get(row, out[b])
+        if row not in came:
+            out[b] = _erased(mine, samples[b], dropped[row], policy)
+            continue
+        segmentation = samples[b].segmentation
+        if segmentation is not None:
+            if clear[b]:
+                raise fail(
+                    f"{plan.method}: segmentation mask",
+                    got="a blend of two images",
+                    expected="pixels of one class each",
+                    fix="Use CutMix, or leave the mask out of the sample.",
+                )
+            theirs = pool[partner[b]].segmentation
+            assert theirs is not None
+            here = dropped[row].to(segmentation.device)
+            segmentation = torch.where(here, theirs.to(segmentation), segmentation)
+        out[b] = _join(mine, came[row], segmentation)
+    return out
+
+
+def _begin(samples: Sequence[Objects], plan: Plan) -> tuple[list[int], Tensor]:
+    """Check the samples; the positions of those that are hit, and what is dropped of them, bool ``[hit, H, W]``."""
+    if len(samples) != len(plan):
+        raise fail(
+            f"{plan.method}: annotations",
+            got=f"{len(samples)} samples",
+            expected=f"one for each of {len(plan)}",
+            fix="Give an empty Objects() where there are none.",
+        )
+    for b, objects in enumerate(samples):
+        objects.check(plan.size, f"{plan.method}: sample {b}")
+    index = plan.hit.nonzero().flatten()
+    dropped = plan.region.take(index).mask() if len(index) else torch.zeros(0, *plan.size, dtype=torch.bool)
+    return index.tolist(), dropped
+
+
+def _unharmed(objects: Objects, policy: Policy) -> Objects:
+    """A sample that is not hit: everything in its place, and flagged so where the others get flags."""
+    flags = {}
+    flags_objects = policy.boxes != "keep" and policy.removed == "flag"
+    if flags_objects and objects.count is not None and objects.visible is None:
+        flags["visible"] = torch.ones(objects.count, dtype=torch.bool, device=objects.device)
+    if objects.keypoints is not None and policy.keypoints == "flag":
+        flags["keypoints_visible"] = objects.labelled()
+    return dataclasses.replace(objects, **flags) if flags else objects
+
+
+def _erased(seen: Objects, before: Objects, dropped: Tensor, policy: Policy) -> Objects:
+    """Masks of a sample whose pixels were erased, by the policy."""
+    if before.segmentation is None or policy.masks == "keep":
+        return seen
+    fill = before.segmentation.masked_fill(dropped.to(before.segmentation.device), policy.mask_fill)
+    return dataclasses.replace(seen, segmentation=fill)
+
+
+def _join(own: Objects, other: Objects, segmentation: Tensor | None) -> Objects:
+    """Own objects, then the partner's."""
+
+    def both(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+        return None if a is None or b is None else torch.cat([a, b.to(a)])
+
+    return Objects(
+        boxes=both(own.boxes, other.boxes),
+        masks=both(own.masks, other.masks),
+        segmentation=segmentation,
+        keypoints=both(own.keypoints, other.keypoints),
+        fields={name: torch.cat([value, other.fields[name].to(value)]) for name, value in own.fields.items()},
+        visible=both(own.visible, other.visible),
+        keypoints_visible=both(own.keypoints_visible, other.keypoints_visible),
+    )

@@ -1,0 +1,177 @@
+"""Labels: targets weighted by the pixels that each sample kept, in whatever form the loss wants them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from augdrop.errors import fail
+
+
+class Shares(Protocol):
+    """The part of a plan that labels need: `augdrop.Plan` has it, and so have the plans of a composition."""
+
+    @property
+    def lam(self) -> Tensor:
+        """Own share, float64 ``[B]``."""
+        ...
+
+    @property
+    def partner(self) -> Tensor | None:
+        """Position of the partner, int64 ``[B]``."""
+        ...
+
+
+def mix(
+    target: Tensor,
+    plan: Shares,
+    *,
+    num_classes: int | None = None,
+    smoothing: float = 0.0,
+    multi_label: bool = False,
+    form: Literal["soft", "pairs"] = "soft",
+    other: Tensor | None = None,
+) -> Any:
+    """The targets of a mixed batch: own share × own target + the rest × the partner's target.
+
+    The own share is ``plan.lam``: counted pixels, after clipping and overlaps, never the number that was drawn. A
+    sample without a partner, or that is not hit, has weight 1.
+
+    Args:
+        target: class indices ``[B]``, any integer dtype; one-hot, soft or multi-label targets ``[B, K]``, any dtype.
+        plan: the plan (or the plans of a composition) for these B samples.
+        num_classes: K, needed for class indices.
+        smoothing: label smoothing in [0, 1), as in timm: off ``s / K``, on ``1 - s + s / K``.
+        multi_label: K yes-or-no targets a sample: smoothing goes towards 1/2 rather than 1 / K.
+        form: ``"soft"``, or ``"pairs"`` for losses that take both targets and a weight.
+        other: the partners' targets if partners are not of this batch; ``plan.partner`` then counts in ``other``.
+
+    Returns:
+        Soft targets ``[B, K]``, float64 for float64 targets and float32 for all others, whatever the image's dtype.
+        With ``form="pairs"`` a tuple ``(target, the partners' targets, own share float32 [B])``, targets as they came.
+
+    Example:
+        >>> from augdrop import Plan, fills, regions
+        >>> box = regions.Boxes((4, 4), torch.tensor([[[0, 0, 2, 2]], [[0, 0, 4, 4]]]))
+        >>> ids = torch.arange(2)
+        >>> plan = Plan("CutMix", box, fills.Partner(), torch.tensor([True, False]), ids, ids, ids, ids.flip(0))
+        >>> mix(torch.tensor([0, 2]), plan, num_classes=3)
+        tensor([[0.7500, 0.0000, 0.2500],
+                [0.0000, 0.0000, 1.0000]])
+    """
+    if form not in ("soft", "pairs"):
+        raise fail("labels: form", got=repr(form), expected="'soft' or 'pairs'", fix="The default is soft.")
+    if not 0 <= smoothing < 1:
+        raise fail("labels: smoothing", got=smoothing, expected="a number in [0, 1)", fix="timm's recipes use 0.1.")
+    own, partner = plan.lam, plan.partner
+    _check_size(target, len(own), other, partner)
+    # What is erased has no partner to give its share to.
+    own = (torch.ones_like(own) if partner is None else own).to(target.device)
+    partner = None if partner is None else partner.to(target.device)
+    others = target if other is None else other.to(target.device)
+    theirs = target if partner is None else others[partner]
+    if form == "pairs":
+        if smoothing:
+            raise fail("labels: smoothing", got="form='pairs' as well", expected="0", fix="Smooth in the loss.")
+        return target, theirs, own.float()
+    _check_classes(target, num_classes)
+    if other is not None:
+        _check_classes(other, num_classes)
+    if target.ndim == 1:
+        assert num_classes is not None
+        return _from_indices(
+            target.long(), theirs.long(), own, num_classes, smoothing, 2 if multi_label else num_classes
+        )
+    soft, theirs = target.double(), theirs.double()
+    # Where nothing was pasted, the partner's target must not matter, even if it is NaN.
+    weight = own[:, None]
+    mixed = torch.where(weight == 1, soft, weight * soft + (1 - weight) * theirs)
+    if smoothing:
+        mixed = mixed * (1 - smoothing) + smoothing / (2 if multi_label else target.shape[1])
+    return mixed.to(torch.float64 if target.dtype == torch.float64 else torch.float32)
+
+
+class OverFrames(NamedTuple):
+    """The shares of videos whose frames have regions of their own: means over each sample's frames."""
+
+    lam: Tensor
+    partner: Tensor | None
+
+    @classmethod
+    def of(cls, plan: Shares, frames: int) -> OverFrames:
+        """From a plan of B × ``frames`` samples to shares of B samples."""
+        partner = plan.partner
+        return cls(plan.lam.view(-1, frames).mean(1), None if partner is None else partner[::frames] // frames)
+
+
+def _from_indices(target: Tensor, theirs: Tensor, own: Tensor, classes: int, smoothing: float, share: int) -> Tensor:
+    """Soft targets of class indices: two values a row, rounded once from float64."""
+    off = smoothing / share
+    same = target == theirs
+    first = off + torch.where(same, 1.0, own) * (1 - smoothing)
+    second = off + torch.where(same, 1.0, 1 - own) * (1 - smoothing)
+    out = torch.full((len(target), classes), off, dtype=torch.float32, device=target.device)
+    out.scatter_(1, theirs[:, None], second.float()[:, None])
+    return out.scatter_(1, target[:, None], first.float()[:, None])
+
+
+def _check_size(target: Tensor, size: int, other: Tensor | None, partner: Tensor | None) -> None:
+    if not isinstance(target, Tensor) or target.ndim == 0 or len(target) != size:
+        got = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
+        raise fail(
+            "labels",
+            got=got,
+            expected=f"a tensor with one target for each of {size} samples",
+            fix="Check the batch axis.",
+        )
+    if other is None:
+        return
+    if other.shape[1:] != target.shape[1:]:
+        raise fail(
+            "labels of the partners",
+            got=tuple(other.shape),
+            expected=f"targets like {tuple(target.shape)}",
+            fix="Give both in one form.",
+        )
+    if partner is not None and partner.device.type == "cpu" and size and int(partner.max()) >= len(other):
+        raise fail(
+            "labels of the partners",
+            got=f"{len(other)} targets",
+            expected=f"one for partner {int(partner.max())}",
+            fix="Give the targets of everything that partners come from.",
+        )
+
+
+def _check_classes(target: Tensor, num_classes: int | None) -> None:
+    if target.ndim == 2:
+        if num_classes not in (None, target.shape[1]):
+            raise fail(
+                "labels",
+                got=f"targets {tuple(target.shape)}",
+                expected=f"{num_classes} classes in the last axis",
+                fix="Leave num_classes out, or make it agree.",
+            )
+        return
+    if target.ndim != 1 or target.dtype.is_floating_point or target.dtype == torch.bool:
+        raise fail(
+            "labels",
+            got=f"{target.dtype} {tuple(target.shape)}",
+            expected="integer class indices [B], or targets [B, K]",
+            fix="Pass target.long() for indices.",
+        )
+    if num_classes is None:
+        raise fail(
+            "labels", got="class indices without num_classes", expected="num_classes", fix="Pass num_classes=1000, say."
+        )
+    # Reading values back from a device would make the host wait for it.
+    if target.device.type == "cpu":
+        wrong = ((target < 0) | (target >= num_classes)).nonzero().flatten().tolist()
+        if wrong:
+            raise fail(
+                "labels",
+                got=f"class {target[wrong[0]].item()} at position {wrong[0]}",
+                expected=f"classes from 0 to {num_classes - 1}",
+                fix="Check num_classes, or map what is to be ignored to a class.",
+            )
