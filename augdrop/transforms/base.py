@@ -188,15 +188,16 @@ class Transform(v2.Transform):
                 expected="one for all samples, for they are mixed",
                 fix="Resize or crop before mixing.",
             )
-        plans, painted = [], []
+        plans = []
         for group in batch.groups:
             at = group.positions
             part = Draws(draws.stream, draws.keys[at], draws.epochs[at])
             plans.append(self.decide(group.images, part, **given))
-        for group, plan in zip(batch.groups, plans, strict=True):
-            painted.append(self.apply(group.images, plan, inplace=inplace, out=out))
-        flat = [p.flat() if isinstance(p, Plans) and batch.annotated else p for p in plans]
-        return batch.finish(painted, flat, mixes=self.mixes, label_options=self.label_options(), policy=self.policy())
+
+        def paint(images: Tensor, plan: Plan | Plans, ours: bool) -> Tensor:
+            return self.apply(images, plan, inplace=inplace or (ours and out is None), out=out)
+
+        return batch.finish(paint, plans, mixes=self.mixes, label_options=self.label_options(), policy=self.policy())
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
@@ -227,15 +228,30 @@ def _parameters(cls: type) -> str:
     return ", ".join(names)
 
 
+OPTIONS: dict[str, Any] = {
+    "p": 1.0,
+    "seed": None,
+    "annotations": None,
+    "per_frame": False,
+    "labels_getter": "default",
+}
+"""The options of every method, with their defaults."""
+
+MIX_OPTIONS: dict[str, Any] = {
+    "num_classes": None,
+    "label_smoothing": 0.0,
+    "multi_label": False,
+    "targets": "soft",
+    "per": "sample",
+}
+"""The further options of methods that mix samples."""
+
+
 def valid_options(cls: type[Transform]) -> dict[str, Any]:
-    """All parameters of a method by name, with their defaults (`inspect.Parameter.empty` for an option without one)."""
+    """All parameters of a method by name, with their defaults."""
     parameters = inspect.signature(cls.__init__).parameters
     valid = {n: p.default for n, p in parameters.items() if n not in ("self", "options")}
-    options = parameters.get("options")
-    if options is not None:
-        table = MixOptions if "MixOptions" in str(options.annotation) else Options
-        valid |= {n: inspect.Parameter.empty for n in table.__annotations__ | (Options.__annotations__)}
+    if "options" in parameters:
+        mixing = "MixOptions" in str(parameters["options"].annotation)
+        valid = valid | {n: v for n, v in (OPTIONS | (MIX_OPTIONS if mixing else {})).items() if n not in valid}
     return valid
-
-
-__all__ = ["Citation", "MixOptions", "Options", "Transform", "Unpack", "batch_size", "valid_options"]

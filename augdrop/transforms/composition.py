@@ -89,14 +89,15 @@ class Compose(_Composition):
             plans.append(plan)
         return x, Plans("chain", tuple(plans))
 
-    def decide(self, x: Tensor, draws: Draws, **given: Any) -> Plans:
+    def decide(self, x: Tensor, draws: Draws, *, partners: Tensor | None = None, **given: Any) -> Plans:
         """The members' plans; members that look at pixels see the output of those before them."""
         plans = []
         for i, t in enumerate(self.members):
-            plan = t.decide(x, self._draws_of(t, draws))
+            source = partners if t.mixes else None
+            plan = t.decide(x, self._draws_of(t, draws), partners=source)
             plans.append(plan)
             if any(later.uses_pixels for later in self.members[i + 1 :]):
-                x = t.apply(x, plan)
+                x = t.apply(x, plan, source=source)
         return Plans("chain", tuple(plans))
 
     def plan(self, shape: tuple[int, ...], *, keys: Any = None, epoch: Any = None) -> Plans:
@@ -111,6 +112,8 @@ class Compose(_Composition):
             raise fail(
                 "Compose", got="partners from elsewhere", expected="a single method", fix="Mix first, then erase."
             )
+        if inplace and out is not None:
+            raise fail("Compose", got="inplace=True and out=", expected="one of them", fix="Drop one.")
         for i, (t, p) in enumerate(zip(self.members, plan.plans, strict=True)):
             fresh = i == 0 or (torch.is_grad_enabled() and x.requires_grad)
             x = t.apply(x, p, inplace=inplace if fresh else True, out=out if i == 0 and not inplace else None)
@@ -173,11 +176,11 @@ class OneOf(_Composition):
         self.weights = weights
         self._bounds = np.cumsum(np.asarray(weights, np.float64) / sum(weights))
 
-    def decide(self, x: Tensor, draws: Draws, **given: Any) -> Plans:
+    def decide(self, x: Tensor, draws: Draws, *, partners: Tensor | None = None, **given: Any) -> Plans:
         choice = np.searchsorted(self._bounds, draws.uniforms(1)[:, 0], side="right").clip(max=len(self.weights) - 1)
         plans = []
         for i, t in enumerate(self.members):
-            plan = t.decide(x, self._draws_of(t, draws))
+            plan = t.decide(x, self._draws_of(t, draws), partners=partners if t.mixes else None)
             chosen = torch.from_numpy(choice == i)
             if len(plan.hit) != len(chosen):
                 chosen = chosen.repeat_interleave(len(plan.hit) // len(chosen))

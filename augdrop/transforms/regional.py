@@ -9,14 +9,14 @@ import torch
 from augdrop.annotations import Policy
 from torch import Tensor
 
-from augdrop.errors import fail
+from augdrop.errors import fail, nearest
 from augdrop.fills import Fill, Partner, as_fill
 from augdrop.kernels.dispatch import apply
 from augdrop.pairing import PER, dataset_partners, pair
 from augdrop.plan import Plan
 from augdrop.regions.base import Region
 from augdrop.rng import Draws, header, stream_key
-from augdrop.transforms.base import MixOptions, Transform, batch_size
+from augdrop.transforms.base import MIX_OPTIONS, OPTIONS, MixOptions, Transform, batch_size, valid_options
 from augdrop.transforms.checks import check_choice, check_probability, check_share
 
 
@@ -54,6 +54,9 @@ class RegionalDropout(Transform):
     ) -> None:
         super().__init__(seed=options.get("seed"))
         name = type(self).__name__
+        for option in options:
+            if option not in OPTIONS | MIX_OPTIONS:
+                raise fail(f"{name}: option", got=repr(option), expected="a parameter", fix=nearest(option, valid_options(type(self))))
         if not callable(getattr(where, "sample", None)):
             raise fail(
                 f"{name}: where",
@@ -115,7 +118,8 @@ class RegionalDropout(Transform):
         where = draws
         if frames:
             where, hit, noise, partner = _each_frame(draws, frames, hit, noise, partner)
-        region = self.where.sample(where, size, **self.inputs(x, partner if partners is None else None, **given))
+        seen, whose = (x, partner) if partners is None else (partners, None)
+        region = self.where.sample(where, size, **self.inputs(seen, whose, **given))
         return Plan(
             type(self).__name__,
             region,
