@@ -1,15 +1,15 @@
 """Samples: take a transform's inputs apart, whatever their structure, and put them together again.
 
-Inputs are tensors, (image, label) pairs, dicts, or nested structures of these, in any order of keys, with tv_tensors, PIL
-images or NumPy arrays H×W×C. They are one sample (an image of three axes, or a PIL image); or a batch (an image leaf with
-a batch axis, or a list of images; beside it labels ``[B]``, masks ``[B, H, W]``, and lists of B boxes, instance masks,
-keypoints or dicts of them); or a list of samples, of several sizes if need be.
+Inputs are tensors, (image, label) pairs, dicts, or nested structures of these in any order of keys, with tv_tensors,
+PIL images or NumPy arrays H×W×C. They are one sample (an image of three axes, or a PIL image); or a batch (an image
+leaf with a batch axis, or a list of images; beside it labels ``[B]``, masks ``[B, H, W]``, and lists of B boxes,
+instance masks, keypoints or dicts of them); or a list of samples, of several sizes if need be.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -92,7 +92,7 @@ class Batch:
 
         Args:
             paint: paints a tensor of images by a plan.
-            plans: one for each group.
+            plans: one for each group; labels are only mixed in a batch of one group.
             mixes: do samples get partners?
             label_options: for `augdrop.labels.mix`; None leaves labels as they are.
             policy: for annotations.
@@ -131,26 +131,22 @@ class Batch:
             return
         given = [at(self.root, path) for path in (column.paths[:1] if column.stacked else column.paths)]
         target = edge.to_plain(given[0]) if column.stacked else _stack([edge.to_plain(leaf) for leaf in given])
-        mixed: list[tuple[Tensor, ...]] = []
-        for group, plan in zip(self.groups, plans, strict=True):
-            own = target if len(self.groups) == 1 else target[group.positions]
-            shares = (
-                plan if len(plan.hit) == len(group.positions) else labels.OverFrames.of(plan, group.images.shape[1])
-            )
-            done = labels.mix(own, shares, **options)
-            mixed.append(done if isinstance(done, tuple) else (done,))
-        order = torch.tensor([b for group in self.groups for b in group.positions], dtype=torch.int64).argsort()
-        results = [torch.cat(part)[order.to(target.device)] for part in zip(*mixed, strict=True)]
+        # Partners have one size, and so are in one group.
+        (group,), (plan,) = self.groups, plans
+        over_frames = len(plan.hit) != len(group.positions)
+        shares = labels.OverFrames.of(plan, group.images.shape[1]) if over_frames else plan
+        mixed = labels.mix(target, shares, **options)
+        results = mixed if isinstance(mixed, tuple) else (mixed,)
 
-        def value(tensors: list[Tensor], leaf: Any) -> Any:
-            converted = tuple(edge.like(t, leaf) for t in tensors)
-            return converted if len(converted) > 1 else converted[0]
+        def value(tensors: Iterable[Tensor], leaf: Any) -> Any:
+            converted = [edge.like(t, leaf) for t in tensors]
+            return tuple(converted) if len(converted) > 1 else converted[0]
 
         if column.stacked:
             edits[column.paths[0]] = value(results, given[0])
         else:
             for b, path in enumerate(column.paths):
-                edits[path] = value([r[b] for r in results], given[b])
+                edits[path] = value((r[b] for r in results), given[b])
 
     def _follow(self, home: Annotated, plans: list[Any], mixes: bool, policy: Policy, edits: dict[Path, Any]) -> None:
         before = [home.read(self.root, b) for b in range(self.size)]
