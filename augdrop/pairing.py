@@ -42,6 +42,7 @@ def pair(order_draw: np.ndarray, per: str) -> tuple[np.ndarray, np.ndarray]:
 def dataset_partners(draws: Draws, length: int) -> np.ndarray:
     """For each key a partner among the ``length`` items of a data set, int64 ``[B]``; never the item whose index is the key."""
     u = draws.uniforms(2, first=1)[:, 1]
-    index = np.minimum((u * max(length - 1, 1)).astype(np.int64), max(length - 2, 0))
-    itself = (draws.keys >= 0) & (draws.keys < length)
-    return index + (itself & (index >= draws.keys) & (length > 1))
+    itself = (draws.keys >= 0) & (draws.keys < length) & (length > 1)
+    choices = length - itself
+    index = np.minimum((u * choices).astype(np.int64), choices - 1)
+    return index + (itself & (index >= draws.keys))
