@@ -72,7 +72,7 @@ class _DropBlock(nn.Module):
         channels = x.shape[1] if self.per_channel else 1
         valid = [n - b + 1 for n, b in zip(size, block, strict=True)]
         ids = None if keys is None else torch.as_tensor(keys)
-        seeds = torch.ops.augdrop.block_seeds(x, ids, epoch or 0, f"{self._stream}", gamma, channels, valid)
+        seeds = torch.ops.augdrop.block_seeds(x, ids, epoch, f"{self._stream}", gamma, channels, valid)
         keep = ~grow(seeds, block)
         # Counted in float32: a half cannot count a map's cells.
         count = keep.flatten(1).sum(1).to(torch.float32)
@@ -113,7 +113,7 @@ class DropBlock3d(_DropBlock):
 
 @torch.library.custom_op("augdrop::block_seeds", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
 def _block_seeds(
-    x: Tensor, keys: Tensor | None, epoch: int, stream: str, gamma: float, channels: int, valid: list[int]
+    x: Tensor, keys: Tensor | None, epoch: int | None, stream: str, gamma: float, channels: int, valid: list[int]
 ) -> Tensor:
     ids, epochs = resolve(keys, epoch, len(x), 0)
     chance = np.full(len(ids), gamma)
@@ -123,5 +123,5 @@ def _block_seeds(
 
 
 @_block_seeds.register_fake
-def _(x: Tensor, keys: Tensor | None, epoch: int, stream: str, gamma: float, channels: int, valid: list[int]) -> Tensor:
+def _(x: Tensor, keys: Tensor | None, epoch: int | None, stream: str, gamma: float, channels: int, valid: list[int]) -> Tensor:
     return x.new_empty((x.shape[0], channels, *valid), dtype=torch.bool)

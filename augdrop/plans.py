@@ -64,19 +64,29 @@ class Plans:
             partner = torch.where(p.hit, p.partner, partner)  # type: ignore[arg-type]
         return partner
 
+    @property
+    def opacity(self) -> Tensor | None:
+        """float64 ``[B]``, of a choice: the partner's weight under the chosen member; None if nothing is mixed."""
+        if self.partner is None:
+            return None
+        opacity = torch.ones(len(self), dtype=torch.float64)
+        for p in self.plans:
+            if p.opacity is not None:
+                opacity = torch.where(p.hit, p.opacity, opacity)
+        return opacity
+
     def flat(self) -> Plan:
         """A choice as one plan, its regions as a mask: what annotations are worked out from."""
         first = self.plans[0]
         while isinstance(first, Plans):
             first = first.plans[0]
-        members = [p.flat() if isinstance(p, Plans) else p for p in self.plans]
-        opacity = torch.ones(len(self), dtype=torch.float64)
-        for p in members:
-            if p.opacity is not None:
-                opacity = torch.where(p.hit, p.opacity, opacity)
-        mask = Mask(self.size, self.mask())
         return dataclasses.replace(
-            first, region=mask, fill=Partner(), hit=self.hit, partner=self.partner, opacity=opacity
+            first,
+            region=Mask(self.size, self.mask()),
+            fill=Partner(),
+            hit=self.hit,
+            partner=self.partner,
+            opacity=self.opacity,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -29,9 +29,11 @@ def spectral_residual(images: Tensor, size: int = 64) -> Tensor:
         >>> 36 <= row < 52, 4 <= column < 20
         (True, True)
     """
+    if not len(images):
+        return torch.zeros(0, size, size, device=images.device)
     frames = images.flatten(1, -4) if images.ndim == 5 else images[:, None]
     grey = torch.stack([frame.to(torch.float32).mean(1) for frame in frames.unbind(1)]).mean(0)[:, None]
-    small = F.interpolate(grey, (size, size), mode="area") if grey.numel() else grey.new_zeros(0, 1, size, size)
+    small = F.interpolate(grey, (size, size), mode="area")
     spectrum = torch.fft.fft2(small)
     log_amplitude = torch.log(spectrum.abs() + 1e-8)
     # The spectrum is periodic, and so is its local mean.

@@ -37,13 +37,14 @@ def test_expected_drop_of_the_papers_rule(map_side, block, p, table):
 @pytest.mark.parametrize(("cls", "size"), CASES)
 def test_blocks_are_whole_and_the_mean_is_kept(cls, size):
     x = torch.ones(16, 8, *size)
-    y = cls(0.2, 3, seed=1)(x)
+    keys = range(16)
+    y = cls(0.2, 3, seed=1)(x, keys=keys)
     assert y.mean().item() == pytest.approx(1, abs=1e-5)
     values = y.unique()
     assert len(values) == 2 and values[0] == 0
-    by_sample = cls(0.2, 3, scale_by="sample", seed=1)(x)
+    by_sample = cls(0.2, 3, scale_by="sample", seed=1)(x, keys=keys)
     torch.testing.assert_close(by_sample.flatten(1).mean(1), torch.ones(16))
-    unscaled = cls(0.2, 3, scale_by="none", seed=1)(x)
+    unscaled = cls(0.2, 3, scale_by="none", seed=1)(x, keys=keys)
     assert torch.equal(unscaled, (y > 0).float())
 
 

@@ -61,8 +61,7 @@ def _transform(
     # The share of each sample's dropped pixels that its partner gives: none where nothing is mixed.
     weight = torch.zeros(n, dtype=torch.float64)
     if plan.partner is not None:
-        opacity = getattr(plan, "opacity", None)
-        weight = torch.ones(n, dtype=torch.float64) if opacity is None else opacity.clone()
+        weight = torch.ones(n, dtype=torch.float64) if plan.opacity is None else plan.opacity.clone()
     partner = torch.arange(n) if plan.partner is None else plan.partner.clone()
     mask = plan.mask() if x.is_floating_point() else torch.empty(0, *x.shape[-2:], dtype=torch.bool)
     return painted, *(v.to(x.device) for v in (mask, partner, weight, plan.lam))  # type: ignore[return-value]
