@@ -16,6 +16,8 @@ from numba import njit
 from scipy.special import ndtri
 from torch import Tensor
 
+from augdrop.kernels.casts import cast
+from augdrop.memory import address, ahead, pointer
 from augdrop.rng import philox
 
 INTEGER, FLOAT16, BFLOAT16, FLOAT32, FLOAT64 = range(5)
@@ -84,58 +86,69 @@ def values(law: Law, keys: Tensor, count: int, dtype: torch.dtype) -> Tensor:
     return (int(law.first) + (words * int(law.second) >> 32 & 0xFFFFFFFF)).to(dtype)
 
 
-@njit(cache=True, nogil=True)
-def noise_run(key, start, n, law, table, raw, bits):
-    """Write elements ``start`` to ``start + n`` of one sample to ``bits`` as the integers of their bytes.
-
-    ``raw`` is float32 scratch of the same length: floats are made there, then read back as bits.
-    """
-    form, normal, first, second, low, high = law
-    k0, k1 = key & np.uint64(0xFFFFFFFF), key >> np.uint64(32)
-    zero = np.uint64(0)
-    a, width = np.float32(first), np.float32(second)
-    whole, choices = np.int64(first), np.uint64(second)
-    end = start + n
-    for block in range(start >> 2, (end + 3) >> 2):
-        words = philox(np.uint64(block), zero, zero, zero, k0, k1)
-        base = (block << 2) - start
-        for lane in range(max(0, -base), min(4, end - (block << 2))):
-            w = words[lane]
-            i = base + lane
-            if form == INTEGER and not normal:
-                bits[i] = whole + np.int64((w * choices) >> np.uint64(32))
-            elif normal:
-                knot = np.int64(w >> np.uint64(16))
-                fraction = np.float32(w & np.uint64(0xFFFF)) * np.float32(2.0**-16)
-                z = table[knot] + (table[knot + 1] - table[knot]) * fraction
-                raw[i] = a + width * z
-            else:
-                raw[i] = a + width * (np.float32(w >> np.uint64(8)) * np.float32(2.0**-24))
-    if form == INTEGER and normal:
-        for i in range(n):
-            bits[i] = np.int64(min(max(np.rint(np.float64(raw[i])), low), high))
-    elif form != INTEGER:
-        float_bits(raw, n, form, bits)
-
-
-@njit(cache=True, nogil=True)
-def float_bits(raw, n, form, bits):
-    """The bytes of float32 values, rounded to ``form`` (nearest, ties to even), as integers."""
-    as_int = raw.view(np.int32)
-    if form == FLOAT32:
-        for i in range(n):
-            bits[i] = as_int[i]
-    elif form == FLOAT64:
-        wide = raw[:n].astype(np.float64).view(np.int64)
-        for i in range(n):
-            bits[i] = wide[i]
-    elif form == BFLOAT16:
-        for i in range(n):
-            v = np.int64(as_int[i])
-            bits[i] = (v + 0x7FFF + ((v >> 16) & 1)) >> 16
+@njit(nogil=True)
+def noise_run(job, b, start, n, out, o, stride, scratch):
+    """Write elements ``start`` to ``start + n`` of sample ``b`` to every ``stride``-th of ``out[o:]``."""
+    # One loop a step, each of which LLVM turns into wide registers: words, values, and their place.
+    words = pointer(address(scratch), np.uint32)
+    skip = start & 3
+    _words(words, start >> 2, (skip + n + 3) >> 2, pointer(job.keys, np.uint64)[b])
+    words = ahead(words, skip)
+    raw = ahead(pointer(address(words), np.float32), n + 8)
+    first, second = np.float32(job.first), np.float32(job.second)
+    if job.form == INTEGER and not job.normal:
+        whole, choices = np.int64(job.first), np.uint64(job.second)
+        for j in range(n):
+            out[o + j * stride] = cast(out[0], whole + np.int64((words[j] * choices) >> np.uint64(32)))
+        return
+    if job.normal:
+        table = pointer(job.quantiles, np.float32)
+        for j in range(n):
+            knot = words[j] >> np.uint32(16)
+            fraction = np.float32(words[j] & np.uint32(0xFFFF)) * np.float32(2.0**-16)
+            raw[j] = first + second * (table[knot] + (table[knot + 1] - table[knot]) * fraction)
     else:
-        for i in range(n):
-            bits[i] = _half(np.int64(as_int[i]) & 0xFFFFFFFF)
+        for j in range(n):
+            raw[j] = first + second * (np.float32(words[j] >> np.uint32(8)) * np.float32(2.0**-24))
+    if job.form == INTEGER:
+        low, high = np.float64(job.low), np.float64(job.high)
+        for j in range(n):
+            out[o + j * stride] = cast(out[0], min(max(np.rint(np.float64(raw[j])), low), high))
+    else:
+        _as_bits(job.form, raw, n, out, o, stride, scratch)
+
+
+@njit(nogil=True)
+def _words(words, first, blocks, key):
+    """Four words for each of some blocks."""
+    zero, low = np.uint64(0), np.uint64(0xFFFFFFFF)
+    k0, k1 = key & low, key >> np.uint64(32)
+    for i in range(blocks):
+        a, b, c, d = philox(np.uint64(first + i) & low, zero, zero, zero, k0, k1)
+        words[4 * i], words[4 * i + 1] = np.uint32(a), np.uint32(b)
+        words[4 * i + 2], words[4 * i + 3] = np.uint32(c), np.uint32(d)
+
+
+@njit(nogil=True)
+def _as_bits(form, raw, n, out, o, stride, scratch):
+    """Write float32 values, rounded to ``form`` (nearest, ties to even), as the integers of their bytes."""
+    bits = pointer(address(raw), np.int32)
+    if form == FLOAT32:
+        for j in range(n):
+            out[o + j * stride] = cast(out[0], bits[j])
+    elif form == FLOAT64:
+        behind = address(scratch) + 16 * (n + 16)
+        wide, exact = pointer(behind, np.float64), pointer(behind, np.int64)
+        for j in range(n):
+            wide[j] = raw[j]
+        for j in range(n):
+            out[o + j * stride] = cast(out[0], exact[j])
+    elif form == BFLOAT16:
+        for j in range(n):
+            out[o + j * stride] = cast(out[0], (bits[j] + 0x7FFF + ((bits[j] >> 16) & 1)) >> 16)
+    else:
+        for j in range(n):
+            out[o + j * stride] = cast(out[0], _half(np.int64(bits[j]) & 0xFFFFFFFF))
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -12,19 +12,20 @@ from torch import Tensor
 from augdrop import fills
 from augdrop.errors import fail
 from augdrop.kernels import noise
-from augdrop.kernels.statistics import channel_means, low_pass
+from augdrop.kernels.statistics import cell_means, channel_means
 from augdrop.plan import Plan
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Paint:
-    """One batch's fill as kernels take it; exactly one of ``table``, ``noise`` and ``source`` is set.
+    """One batch's fill as kernels take it; exactly one of ``table``, ``noise``, ``source`` and ``cells`` is set.
 
     Args:
         table: ``[1 or B, 1 or N, C]`` in the image's dtype: a colour for each sample and box.
         noise: how random words become values; the words come from ``keys``, int64 ``[B]``.
         source: images shaped like the input; sample ``b`` copies from ``source[index[b]]``.
         opacity: float64 ``[B]``, the source's weight where it is painted; None is 1.
+        cells: the image in squares of ``factor`` pixels, to interpolate; see `augdrop.kernels.blur`.
     """
 
     table: Tensor | None = None
@@ -33,6 +34,8 @@ class Paint:
     source: Tensor | None = None
     index: Tensor | None = None
     opacity: Tensor | None = None
+    cells: Tensor | None = None
+    factor: int = 1
 
 
 @singledispatch
@@ -76,7 +79,7 @@ def _(fill: fills.ImageMean, x: Tensor, plan: Plan) -> Paint:
 
 @prepare.register
 def _(fill: fills.Blur, x: Tensor, plan: Plan) -> Paint:
-    return Paint(source=low_pass(x.detach(), fill.factor), index=torch.arange(len(plan), device=x.device))
+    return Paint(cells=cell_means(x.detach(), fill.factor, plan.hit), factor=fill.factor)
 
 
 @prepare.register

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from augdrop.kernels import noise
 from augdrop.kernels.blend import weights
+from augdrop.kernels.blur import smooth
 from augdrop.kernels.paint import Paint
 from augdrop.regions.base import Region
 from augdrop.regions.boxes import Boxes
@@ -28,6 +29,8 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, paint: Paint) -> 
         value = paint.table[:, 0, None, :, None, None]
     elif paint.noise is not None and paint.keys is not None:
         value = noise.values(paint.noise, paint.keys.to(x.device), x[0].numel(), x.dtype).view(x.shape)
+    elif paint.cells is not None:
+        value = smooth(paint.cells, paint.factor, *x.shape[3:], x.dtype)
     else:
         assert source is not None and paint.index is not None
         value = source[paint.index.to(x.device)]

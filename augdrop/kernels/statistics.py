@@ -1,73 +1,204 @@
-"""What a fill reads off the image before it paints: channel means, and the image without its fine detail."""
+"""What a fill reads off the image before it paints: the means of its channels, and of its cells for a blur."""
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import torch
-from numba import njit
+from numba import carray, cfunc, njit, types
 from torch import Tensor
-from torch.nn import functional as F
 
 from augdrop.kernels import threads
-from augdrop.kernels.blend import BLENDED
-from augdrop.kernels.layout import flat, layout
+from augdrop.kernels.blend import working_type
+from augdrop.kernels.casts import cast
+from augdrop.kernels.job import RECORD, Job
+from augdrop.kernels.layout import layout
+from augdrop.memory import data, pointer, take
+
+SCALARS = {
+    torch.bool: np.uint8,
+    torch.uint8: np.uint8,
+    torch.int16: np.int16,
+    torch.int32: np.int32,
+    torch.int64: np.int64,
+    torch.float32: np.float32,
+    torch.float64: np.float64,
+}
+"""The dtypes that compiled kernels compute with, as NumPy names them; the others go by plain torch."""
+
+WIDE = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 def channel_means(x: Tensor, hit: Tensor) -> Tensor:
     """Mean over frames and pixels of each channel of ``x [B, T, C, H, W]``, ``[B, C]`` in its dtype; 0 where not hit."""
-    shape = layout(x) if x.device.type == "cpu" and x.dtype in BLENDED else None
-    if shape is None:
-        wide = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else torch.float64
-        sums = x.sum((1, 3, 4), dtype=wide) * hit.to(x.device)[:, None]
+    sums = torch.zeros(len(x), x.shape[2], dtype=torch.float64, device=x.device)
+    job = _job(x, hit, sums)
+    if job is None:
+        sums = x.sum((1, 3, 4), dtype=torch.float64) * hit.to(x.device)[:, None]
     else:
-        b, t, c, h, w = x.shape
-        k = shape.interleaved
-        values, rows = flat(x).view(BLENDED[x.dtype]), hit.numpy()
-        totals = np.zeros((b, c))
-
-        def work(first: int, last: int, top: int, bottom: int) -> None:
-            channel_sums(values, shape.strides, (t, 1 if k > 1 else c, h, w, k), rows, totals, first, last)
-
-        threads.share(work, b, 1, x.numel() * x.element_size(), by_rows=False)
-        sums = torch.from_numpy(totals)
+        job.units = job.samples * job.channels
+        threads.run(_sums_kernel(SCALARS[x.dtype]), job, threads.threads_for(x.numel() * x.element_size()))
     mean = sums / max(1, x.shape[1] * x.shape[3] * x.shape[4])
     return (mean if x.dtype.is_floating_point else mean.round()).to(x.dtype)
 
 
-@njit(cache=True, nogil=True)
-def channel_sums(x, xs, dims, hit, totals, first, last):
-    """Add up each channel of samples ``first`` to ``last`` in float64, a row at a time."""
-    t_n, c_n, h_n, w_n, k_n = dims
-    for b in range(first, last):
-        if not hit[b]:
-            continue
-        for t in range(t_n):
-            for c in range(c_n):
-                for y in range(h_n):
-                    i = b * xs[0] + t * xs[1] + c * xs[2] + y * xs[3]
-                    if k_n == 1:
-                        totals[b, c] += row_sum(x, i, w_n)
-                    else:
-                        for j in range(w_n):
-                            for k in range(k_n):
-                                totals[b, k] += x[i + j * k_n + k]
+def cell_means(x: Tensor, factor: int, hit: Tensor) -> Tensor:
+    """Means of squares of ``factor`` pixels of ``x [B, T, C, H, W]``, smaller ones at the far borders.
+
+    ``[B, T, C, ⌈H / factor⌉, ⌈W / factor⌉]`` in the type that blends of its dtype use; only samples that are hit count.
+    """
+    b, t, c, h, w = x.shape
+    rows, columns = -(-h // factor), -(-w // factor)
+    cells = torch.zeros(b, t, c, rows, columns, dtype=working_type(x.dtype), device=x.device)
+    job = _job(x, hit, cells)
+    if job is None:
+        return cell_means_reference(x, factor)
+    job.factor, job.cell_rows, job.cell_columns = factor, rows, columns
+    job.units = b * t * job.channels
+    kernel = _cells_kernel(SCALARS[x.dtype], WIDE[cells.dtype])
+    threads.run(kernel, job, threads.threads_for(x.numel() * x.element_size()))
+    return cells
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc"})
-def row_sum(x, i, n):
-    """The sum of ``n`` elements; its order is the compiler's, so that it can use wide registers."""
-    total = 0 * x[0]
-    for j in range(np.uint64(i), np.uint64(i + n)):
-        total += x[j]
+def cell_means_reference(x: Tensor, factor: int) -> Tensor:
+    """`cell_means` in plain torch, the definition: sums go down the rows of a cell, then along, integers' exactly."""
+    b, t, c, h, w = x.shape
+    wide = working_type(x.dtype)
+    rows, columns = -(-h // factor), -(-w // factor)
+    padded = torch.zeros(
+        b, t, c, rows * factor, columns * factor,
+        dtype=wide if x.dtype.is_floating_point else torch.int64, device=x.device,
+    )  # fmt: skip
+    padded[..., :h, :w] = x
+    lines = sum_in_order(padded.view(b, t, c, rows, factor, columns * factor), 4)
+    sums = sum_in_order(lines.view(b, t, c, rows, columns, factor), 5)
+    high, wide_ = (
+        (n - factor * torch.arange(m, device=x.device)).clamp(max=factor) for n, m in ((h, rows), (w, columns))
+    )
+    return sums.to(wide) / (high[:, None] * wide_).to(wide)
+
+
+def sum_in_order(x: Tensor, dim: int) -> Tensor:
+    """The sum along an axis, one after the other, as a loop adds them up."""
+    total = torch.zeros_like(x.select(dim, 0))
+    for part in x.unbind(dim):
+        total += part
     return total
 
 
-def low_pass(x: Tensor, factor: int) -> Tensor:
-    """``x`` without detail finer than ``factor`` pixels: means of squares, interpolated bilinearly; the shape of ``x``."""
+def _job(x: Tensor, hit: Tensor, result: Tensor) -> Job | None:
+    shape = layout(x) if x.device.type == "cpu" and x.dtype in SCALARS else None
+    if shape is None:
+        return None
     b, t, c, h, w = x.shape
-    frames = x.flatten(0, 2)[:, None].to(torch.float32)
-    rows, columns = -(-h // factor), -(-w // factor)
-    small = F.adaptive_avg_pool2d(frames, (rows, columns))
-    smooth = F.interpolate(small, (h, w), mode="bilinear", align_corners=False)
-    smooth = smooth if x.dtype.is_floating_point else smooth.round()
-    return smooth.view(b, t, c, h, w).to(x.dtype)
+    k = shape.interleaved
+    job = Job(samples=b, frames=t, channels=1 if k > 1 else c, height=h, width=w, interleaved=k)
+    job.x, job.x_sample, job.x_frame, job.x_channel, job.x_row = x.data_ptr(), *shape[:4]
+    job.hit, job.cells = hit.data_ptr(), result.data_ptr()
+    return job
+
+
+@cache
+def _sums_kernel(scalar: type) -> threads.Kernel:
+    total = np.float64 if issubclass(scalar, np.floating) else np.int32 if scalar is np.uint8 else np.int64
+
+    @cfunc(types.void(types.CPointer(RECORD)), cache=True)
+    def run(shared):
+        job = carray(shared, 1)[0]
+        line = np.empty(job.width * job.interleaved, total)
+        sum_planes(shared, job, pointer(job.x, scalar), data(line))
+
+    return run
+
+
+@cache
+def _cells_kernel(scalar: type, wide: type) -> threads.Kernel:
+    total = wide if issubclass(scalar, np.floating) else np.int32 if scalar is np.uint8 else np.int64
+
+    @cfunc(types.void(types.CPointer(RECORD)), cache=True)
+    def run(shared):
+        job = carray(shared, 1)[0]
+        line = np.empty(job.width * job.interleaved, total)
+        mean_cells(shared, job, pointer(job.x, scalar), data(line), pointer(job.cells, wide))
+
+    return run
+
+
+@njit(nogil=True)
+def sum_planes(shared, job, x, line):
+    """Add up each channel of each sample that is hit, down the columns and then along."""
+    k, n = job.interleaved, job.width * job.interleaved
+    hit, sums = pointer(job.hit, np.uint8), pointer(job.cells, np.float64)
+    while True:
+        piece = take(shared)
+        if piece >= job.units:
+            return
+        b, c = piece // job.channels, piece % job.channels
+        if not hit[b]:
+            continue
+        for t in range(job.frames):
+            start = b * job.x_sample + t * job.x_frame + c * job.x_channel
+            clear(line, n)
+            add_rows(x, start, job.x_row, job.height, n, line)
+            for i in range(k):
+                sums[piece * k + i] += np.float64(sum_run(line, i, k, job.width))
+
+
+@njit(nogil=True)
+def mean_cells(shared, job, x, line, cells):
+    """The mean of each cell of each plane."""
+    k, n, factor = job.interleaved, job.width * job.interleaved, job.factor
+    hit = pointer(job.hit, np.uint8)
+    while True:
+        piece = take(shared)
+        if piece >= job.units:
+            return
+        c, t, b = piece % job.channels, piece // job.channels % job.frames, piece // (job.channels * job.frames)
+        if not hit[b]:
+            continue
+        start = b * job.x_sample + t * job.x_frame + c * job.x_channel
+        for row in range(job.cell_rows):
+            high = min(factor, job.height - row * factor)
+            clear(line, n)
+            add_rows(x, start + row * factor * job.x_row, job.x_row, high, n, line)
+            for i in range(k):
+                to = ((piece * k + i) * job.cell_rows + row) * job.cell_columns
+                for column in range(job.cell_columns):
+                    wide = min(factor, job.width - column * factor)
+                    total = sum_run(line, column * factor * k + i, k, wide)
+                    cells[to + column] = cast(cells[0], total) / cast(cells[0], high * wide)
+
+
+@njit(nogil=True)
+def clear(line, n):
+    """Start sums at zero."""
+    for j in range(n):
+        line[j] = cast(line[0], 0)
+
+
+@njit(nogil=True)
+def add_rows(x, start, stride, rows, n, line):
+    """Add rows of ``n`` elements to ``line``, in their order; four at a time, for each trip to memory and back."""
+    y = 0
+    while y + 4 <= rows:
+        o = start + y * stride
+        for j in range(n):
+            a, b = cast(line[0], x[o + j]), cast(line[0], x[o + stride + j])
+            c, d = cast(line[0], x[o + 2 * stride + j]), cast(line[0], x[o + 3 * stride + j])
+            line[j] = line[j] + a + b + c + d
+        y += 4
+    while y < rows:
+        o = start + y * stride
+        for j in range(n):
+            line[j] = line[j] + cast(line[0], x[o + j])
+        y += 1
+
+
+@njit(nogil=True)
+def sum_run(line, start, stride, n):
+    """The sum of ``n`` elements, one after the other."""
+    total = line[start] - line[start]
+    for j in range(n):
+        total = total + line[start + j * stride]
+    return total

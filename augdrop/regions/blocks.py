@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -12,28 +13,32 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from augdrop.regions import spans
-from augdrop.regions.base import Region
-from augdrop.regions.mask import bernoulli_map
-from augdrop.rng import Draws
+from augdrop.regions.base import NO_BITS, Region
+from augdrop.regions.mask import skip, skip_scale
+from augdrop.rng import FIRST, Draws, uniform_pair
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Blocks(Region):
-    """``seeds``: bool ``[B, H - bh + 1, W - bw + 1]``, True where a block of ``block = (bh, bw)`` pixels has its first corner.
+    """``corners``: int64 ``[B, N, 2]``, first row and column of each block of ``block = (bh, bw)`` pixels.
 
-    Seeds exist only where a whole block fits (the paper's valid region), for odd and even blocks alike.
+    Corners run from the top down, rows from the left; ``(-1, -1)`` is no block, and comes after all others. Every block
+    lies inside the canvas (the paper's valid region), be its size odd or even.
     """
 
-    seeds: Tensor
+    corners: Tensor
     block: tuple[int, int]
-    kind: ClassVar[int] = spans.MASK
+    kind: ClassVar[int] = spans.BLOCKS
 
     def mask(self) -> Tensor:
-        return grow(self.seeds, self.block)
+        (h, w), (bh, bw) = self.size, self.block
+        # A row and a column to spare, for the corners that are none.
+        seeds = torch.zeros(len(self), h - bh + 2, w - bw + 2, dtype=torch.bool, device=self.device)
+        seeds[torch.arange(len(self), device=self.device)[:, None], self.corners[..., 0], self.corners[..., 1]] = True
+        return grow(seeds[:, :-1, :-1], self.block)
 
     def packed(self) -> tuple[int, np.ndarray, np.ndarray]:
-        bits = _grown(self.seeds.contiguous().view(torch.uint8).numpy(), *self.size, *self.block)
-        return self.kind, np.zeros((len(bits), 1), np.int64), bits
+        return self.kind, _pack(self.corners.numpy(), *self.block), NO_BITS
 
 
 def grow(seeds: Tensor, block: tuple[int, ...]) -> Tensor:
@@ -71,17 +76,43 @@ class RandomBlocks:
         side = self.block_size if isinstance(self.block_size, int) else max(1, int(self.block_size * min(size)))
         block = (min(side, size[0]), min(side, size[1]))
         valid = [n - b + 1 for n, b in zip(size, block, strict=True)]
-        gamma = np.full(len(draws), block_gamma(self.drop_ratio, block, size))
-        seeds = bernoulli_map(draws.stream, draws.keys, draws.epochs, gamma, *valid)
-        return Blocks(size, torch.from_numpy(seeds).view(torch.bool), block)
+        gamma = block_gamma(self.drop_ratio, block, size)
+        corners = _seeds(draws.stream, draws.keys, draws.epochs, gamma, *valid, most_seeds(gamma, *valid))
+        return Blocks(size, torch.from_numpy(corners), block)
+
+
+def most_seeds(gamma: float, height: int, width: int) -> int:
+    """Room for a sample's seeds: eight standard deviations above the mean, and never more than there are places."""
+    places = height * width
+    mean = gamma * places
+    return min(places, math.ceil(mean + 8 * math.sqrt(mean * (1 - gamma))) + 8)
 
 
 @njit(cache=True, nogil=True)
-def _grown(seeds, height, width, bh, bw):
-    out = np.zeros((len(seeds), height, width), np.uint8)
-    for b in range(len(seeds)):
-        for y in range(seeds.shape[1]):
-            for x in range(seeds.shape[2]):
-                if seeds[b, y, x]:
-                    out[b, y : y + bh, x : x + bw] = 1
+def _seeds(stream, keys, epochs, gamma, height, width, most):
+    out = np.full((len(keys), most, 2), -1, np.int64)
+    scale = skip_scale(gamma)
+    for b in range(len(keys)):
+        place, n, draw = np.int64(-1), 0, FIRST
+        while n < most:
+            for u in uniform_pair(stream, keys[b], epochs[b], draw):
+                place += 1 + skip(u, scale, height * width)
+                if place < height * width and n < most:
+                    out[b, n, 0], out[b, n, 1] = place // width, place % width
+                    n += 1
+            if place >= height * width:
+                break
+            draw += 1
     return out
+
+
+@njit(cache=True, nogil=True)
+def _pack(corners, height, width):
+    params = np.empty((len(corners), 3 + 2 * corners.shape[1]), np.int64)
+    for b in range(len(corners)):
+        n = 0
+        while n < corners.shape[1] and corners[b, n, 0] >= 0:
+            params[b, 3 + 2 * n], params[b, 4 + 2 * n] = corners[b, n, 0], corners[b, n, 1]
+            n += 1
+        params[b, 0], params[b, 1], params[b, 2] = height, width, n
+    return params

@@ -36,7 +36,7 @@ class Boxes(Region):
         return mask
 
     def packed(self) -> tuple[int, np.ndarray, np.ndarray]:
-        return self.kind, self.boxes.flatten(1).numpy(), NO_BITS
+        return self.kind, self.boxes.flatten(1).contiguous().numpy(), NO_BITS
 
     def rescale(self, height: int, width: int) -> Boxes:
         """The same boxes on another canvas: a cell is dropped when the pixel at its centre is."""

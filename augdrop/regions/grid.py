@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
 from augdrop.regions import spans
@@ -40,8 +41,8 @@ class Grid(Region):
     def fixed_point(self) -> tuple[Tensor, Tensor]:
         """Cosine and sine of the angle as integers with `spans.ANGLE_BITS` binary places, int64 ``[B]``."""
         # On the host: the last bit of a cosine differs between devices.
-        angle = torch.deg2rad(self.angle.cpu())
-        return tuple((f(angle) * _ONE).round().long().to(self.device) for f in (torch.cos, torch.sin))  # type: ignore[return-value]
+        both = torch.from_numpy(_fixed_point(self.angle.cpu().numpy())).to(self.device)
+        return both[0], both[1]
 
     def mask(self) -> Tensor:
         h, w = self.size
@@ -57,13 +58,33 @@ class Grid(Region):
         return striped if self.stripes else ~striped
 
     def packed(self) -> tuple[int, np.ndarray, np.ndarray]:
-        (h, w), n = self.size, len(self)
-        side = diagonal(h, w)
-        params = np.empty((n, 10), np.int64)
-        params[:, 0], params[:, 1], params[:, 2:4] = self.period.numpy(), self.width.numpy(), self.offset.numpy()
-        params[:, 4], params[:, 5] = (v.numpy() for v in self.fixed_point())
-        params[:, 6:] = side, self.stripes, (side - h) // 2, (side - w) // 2
-        return self.kind, params, NO_BITS
+        numbers = (t.numpy() for t in (self.period, self.width, self.offset, self.angle))
+        return self.kind, _pack(*numbers, self.stripes, *self.size, diagonal(*self.size)), NO_BITS
+
+
+@njit(cache=True, nogil=True)
+def _fixed_point(angle):
+    out = np.empty((2, len(angle)), np.int64)
+    for b in range(len(angle)):
+        turn = angle[b] * (math.pi / 180)
+        out[0, b], out[1, b] = round(math.cos(turn) * _ONE), round(math.sin(turn) * _ONE)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _pack(period, width, offset, angle, stripes, h, w, side):
+    params = np.empty((len(period), 18), np.int64)
+    cos, sin = _fixed_point(angle)
+    for b in range(len(period)):
+        p = params[b]
+        p[0], p[1], p[2], p[3] = period[b], width[b], offset[b, 0], offset[b, 1]
+        p[4], p[5], p[6], p[7], p[8], p[9] = cos[b], sin[b], side, stripes, (side - h) // 2, (side - w) // 2
+        # How many whole steps cross a stripe, or the space between two, and what is left of it: first along rows.
+        for at, step in ((10, abs(2 * sin[b])), (14, abs(2 * cos[b]))):
+            for i, pixels in enumerate((width[b], period[b] - width[b])):
+                length, step = pixels * spans.PIXEL, max(step, 1)
+                p[at + 2 * i], p[at + 2 * i + 1] = length // step, length % step
+    return params
 
 
 def diagonal(height: int, width: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from augdrop.memory import ahead, data
 from augdrop.regions import spans
 from augdrop.regions.base import Region
-from augdrop.rng import FIRST, Draws, block
+from augdrop.rng import FIRST, Draws, block, uniform_pair
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,13 +45,48 @@ class RandomPixels:
 
 @njit(cache=True, nogil=True)
 def bernoulli_map(stream, keys, epochs, probability, height, width):
-    """uint8 ``[B, height, width]``, 1 with the sample's probability: one 32-bit word a cell, in row-major order."""
+    """uint8 ``[B, height, width]``, 1 with the sample's probability.
+
+    Below 1/16 the draws are the gaps from one 1 to the next, two a block; else a 32-bit word for each cell, four a block.
+    """
     n = height * width
-    out = np.empty((len(keys), n), np.uint8)
+    out = np.zeros((len(keys), height, width), np.uint8)
     for b in range(len(keys)):
-        threshold = np.uint64(min(max(probability[b], 0.0), 1.0) * 4294967296.0)
-        for i in range(0, n, 4):
-            words = block(stream, keys[b], epochs[b], FIRST + 1 + i // 4)
-            for lane in range(min(4, n - i)):
-                out[b, i + lane] = words[lane] < threshold
-    return out.reshape(len(keys), height, width)
+        cells = ahead(data(out), b * n)
+        if probability[b] < 0.0625:
+            _sparse(stream, keys[b], epochs[b], probability[b], n, cells)
+        else:
+            threshold = np.uint64(min(probability[b], 1.0) * 4294967296.0)
+            for i in range(n // 4):
+                w0, w1, w2, w3 = block(stream, keys[b], epochs[b], FIRST + 1 + i)
+                cells[4 * i], cells[4 * i + 1] = w0 < threshold, w1 < threshold
+                cells[4 * i + 2], cells[4 * i + 3] = w2 < threshold, w3 < threshold
+            words = block(stream, keys[b], epochs[b], FIRST + 1 + n // 4)
+            for lane in range(n % 4):
+                cells[n // 4 * 4 + lane] = words[lane] < threshold
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _sparse(stream, key, epoch, probability, n, cells):
+    if probability <= 0.0:
+        return
+    scale, draw, place = skip_scale(probability), FIRST + 1, np.int64(-1)
+    while place < n:
+        for u in uniform_pair(stream, key, epoch, draw):
+            place += 1 + skip(u, scale, n)
+            if place < n:
+                cells[place] = 1
+        draw += 1
+
+
+@njit(cache=True, nogil=True)
+def skip_scale(probability):
+    """What `skip` needs to know of a probability above 0."""
+    return 1.0 / math.log1p(-probability) if probability < 1.0 else -0.0
+
+
+@njit(cache=True, nogil=True)
+def skip(u, scale, limit):
+    """How many failures come before the next success (a geometric law), from a uniform; at most ``limit``."""
+    return np.int64(min(math.floor(math.log1p(-u) * scale), float(limit)))

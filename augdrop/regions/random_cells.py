@@ -6,13 +6,14 @@ import dataclasses
 
 import numpy as np
 import torch
+from numba import njit
 from scipy.special import betaincinv
 from torch import Tensor
 
 from augdrop.errors import fail
 from augdrop.regions.cells import Cells
-from augdrop.regions.mask import bernoulli_map
-from augdrop.rng import Draws
+from augdrop.regions.random_boxes import below
+from augdrop.rng import FIRST, Draws, block, uniform_pair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +29,36 @@ class RandomCells:
     drop_ratio: float = 0.5
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Cells:
-        choice = (draws.uniforms(1)[:, 0] * len(self.cell_size)).astype(np.int64)
-        side = np.array(self.cell_size, np.int64)[np.minimum(choice, len(self.cell_size) - 1)]
-        smallest = min((s for s in self.cell_size if s > 0), default=max(size))
-        gh, gw = (-(-n // smallest) for n in size)
-        hidden = bernoulli_map(draws.stream, draws.keys, draws.epochs, self.drop_ratio * (side > 0), gh, gw)
-        span = np.maximum(side, 1)[:, None] * np.array([gh, gw])
+        sides = np.array(self.cell_size, np.int64)
+        hidden, span = _hidden(draws.stream, draws.keys, draws.epochs, sides, self.drop_ratio, *size)
         return Cells(size, torch.from_numpy(hidden).view(torch.bool), torch.from_numpy(span))
+
+
+@njit(cache=True, nogil=True)
+def _hidden(stream, keys, epochs, sides, drop_ratio, height, width):
+    smallest = max(height, width)
+    for side in sides:
+        if side > 0:
+            smallest = min(smallest, side)
+    rows, columns = -(-height // smallest), -(-width // smallest)
+    cells = np.zeros((len(keys), rows, columns), np.uint8)
+    span = np.empty((len(keys), 2), np.int64)
+    threshold = np.uint64(min(max(drop_ratio, 0.0), 1.0) * 65536.0)
+    for b in range(len(keys)):
+        u, _ = uniform_pair(stream, keys[b], epochs[b], FIRST)
+        side = sides[below(u, len(sides))]
+        span[b, 0], span[b, 1] = rows * max(side, 1), columns * max(side, 1)
+        if side == 0:
+            continue
+        # Eight cells to a block, and none for what lies off the canvas.
+        across = -(-width // side)
+        n = -(-height // side) * across
+        for first in range(0, n, 8):
+            words = block(stream, keys[b], epochs[b], FIRST + 1 + first // 8)
+            for lane in range(min(8, n - first)):
+                half = words[lane // 2] >> np.uint64(16 * (lane % 2)) & np.uint64(0xFFFF)
+                cells[b, (first + lane) // across, (first + lane) % across] = half < threshold
+    return cells, span
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +103,7 @@ def check_scores(scores: Tensor, batch: int) -> Tensor:
     if scores.ndim == 4 and scores.shape[1] == 1:
         scores = scores[:, 0]
     scores = scores[None] if scores.ndim == 2 else scores
-    if scores.ndim != 3 or len(scores) != batch or not scores[0:1].numel() >= min(batch, 1):
+    if scores.ndim != 3 or len(scores) != batch or 0 in scores.shape[1:]:
         raise fail(
             "scores",
             got=tuple(scores.shape),

@@ -1,94 +1,132 @@
 """One row of a region as runs of dropped pixels: the compiled geometry that kernels and areas share.
 
 Every region packs itself into ``(kind, params int64 [B, P], bits uint8 [B, h, w])``; `row_spans` turns a row of one
-sample into half-open column runs ``(x0, x1, box)``, so that a kernel's work grows with what is dropped and not with the
-canvas. ``box`` is the number of the box (several boxes may overlap, and later ones paint over earlier ones) and 0 for
-the other kinds, whose runs are disjoint and ascending. The torch ``mask()`` of each region is the definition that
+sample into half-open column runs ``(x0, x1, box)`` and says how many rows have the same, so that a kernel's work grows
+with what is dropped and not with the canvas. ``box`` is the number of the box (several boxes may overlap, and later
+ones paint over earlier ones) and 0 for the other kinds. The torch ``mask()`` of each region is the definition that
 these loops are tested against.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit
 
-BOXES, GRID, CELLS, MASK = 0, 1, 2, 3
+from augdrop.memory import ahead, data, load8
+
+BOXES, BLOCKS, GRID, CELLS, MASK = range(5)
 ANGLE_BITS = 30
 """Binary places of the cosine and sine of a rotated grid: integers, so that every device draws the same lattice."""
+
+PIXEL = np.int64(1) << (ANGLE_BITS + 1)
+"""A pixel of a grid's lattice, whose coordinates are doubled so that pixel centres are whole numbers."""
 
 _FAR = np.int64(1) << 40
 
 
 @njit(cache=True, nogil=True)
-def row_range(kind, params, b, height):
-    """The rows outside of which sample ``b`` drops nothing: ``(top, bottom)``."""
-    if kind != BOXES:
-        return np.int64(0), np.int64(height)
-    top, bottom = np.int64(height), np.int64(0)
-    for i in range(0, params.shape[1], 4):
-        if params[b, i] < params[b, i + 2] and params[b, i + 1] < params[b, i + 3]:
-            top, bottom = min(top, params[b, i]), max(bottom, params[b, i + 2])
-    return top, bottom
+def most_spans(kind, n_params, width):
+    """More runs than any row of any sample has."""
+    return width // 2 + 2 + (n_params // 4 if kind == BOXES else n_params // 2 if kind == BLOCKS else 0)
 
 
 @njit(cache=True, nogil=True)
-def row_spans(kind, params, bits, b, y, width, spans):
-    """Write the runs of row ``y`` of sample ``b`` to ``spans [n, 3]`` and return their number."""
-    # Whole arrays and an index, no slices: a slice counts references, and threads would fight over the counter.
+def row_spans(kind, params, n_params, bits, rows, columns, y, width, spans):
+    """Write the runs of row ``y`` of one sample to ``spans`` and return ``(their number, the next row that may differ)``.
+
+    Args:
+        kind: of the region.
+        params, n_params: pointer to the sample's own params, and their number.
+        bits, rows, columns: pointer to the sample's own bits, and their shape.
+        y, width: the row, and the canvas' width.
+        spans: pointer to int32, three for each run.
+    """
     if kind == BOXES:
-        return _box_spans(params, b, y, spans)
+        return _box_spans(params, n_params, y, width, spans)
+    if kind == BLOCKS:
+        return _block_spans(params, y, width, spans)
     if kind == GRID:
-        return _grid_spans(params, b, y, width, spans)
+        return _grid_spans(params, y, width, spans)
     if kind == CELLS:
-        return _cell_spans(params, bits, b, y, width, spans)
-    return _mask_spans(bits, b, y, width, spans)
+        return _cell_spans(params, bits, rows, columns, y, width, spans)
+    return _mask_spans(ahead(bits, y * columns), width, spans), y + 1
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _put(spans, n, x0, x1, box):
-    spans[n, 0], spans[n, 1], spans[n, 2] = x0, x1, box
+    spans[3 * n], spans[3 * n + 1], spans[3 * n + 2] = np.int32(x0), np.int32(x1), np.int32(box)
     return n + 1
 
 
 @njit(cache=True, nogil=True)
-def _box_spans(params, b, y, spans):
-    n = 0
-    for i in range(0, params.shape[1], 4):
-        if params[b, i] <= y < params[b, i + 2] and params[b, i + 1] < params[b, i + 3]:
-            n = _put(spans, n, params[b, i + 1], params[b, i + 3], i // 4)
-    return n
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _phase(value, step, period, width):
-    """Is ``value`` on a stripe, and after how many steps does that change (all in fixed point)?"""
-    phase = value % period
-    on = phase < width
-    if step == 0:
-        return on, _FAR
-    if step > 0:
-        edge = width if on else period
-        return on, (edge - phase + step - 1) // step
-    edge = np.int64(0) if on else width
-    return on, (phase - edge) // -step + 1
+def _box_spans(params, n_params, y, width, spans):
+    n, until = 0, _FAR
+    for i in range(0, n_params, 4):
+        x0, x1 = max(params[i + 1], 0), min(params[i + 3], width)
+        if params[i] < params[i + 2] and x0 < x1:
+            if y < params[i]:
+                until = min(until, params[i])
+            elif y < params[i + 2]:
+                until = min(until, params[i + 2])
+                n = _put(spans, n, x0, x1, i // 4)
+    return n, until
 
 
 @njit(cache=True, nogil=True)
-def _grid_spans(params, b, y, width, spans):
-    period, bar = params[b, 0] << (ANGLE_BITS + 1), params[b, 1] << (ANGLE_BITS + 1)
-    cos, sin, side = params[b, 4], params[b, 5], params[b, 6]
-    stripes = params[b, 7] == 1
-    # Doubled coordinates from the canvas centre, so that pixel centres are whole numbers.
-    y2, x2 = 2 * (y + params[b, 8]) + 1 - side, 2 * params[b, 9] + 1 - side
+def _block_spans(params, y, width, spans):
+    # Height, width and number of the blocks, then their corners, top to bottom.
+    height, across, count = params[0], params[1], params[2]
+    low, high = np.int64(0), count
+    while low < high:
+        middle = (low + high) // 2
+        if params[3 + 2 * middle] + height <= y:
+            low = middle + 1
+        else:
+            high = middle
+    n, until = 0, _FAR
+    if low < count:
+        until = params[3 + 2 * low] + height
+    for i in range(low, count):
+        if params[3 + 2 * i] > y:
+            until = min(until, params[3 + 2 * i])
+            break
+        n = _clipped(spans, n, params[4 + 2 * i], params[4 + 2 * i] + across, width)
+    return n, until
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _enter(value, step, period, bar):
+    """Where a walk of ``step`` a pixel enters an axis: ``(on a stripe?, pixels until that changes, how far past the edge then)``."""
+    phase = value % period
+    if step < 0:
+        # Seen in a mirror the walk goes forward, and the stripe is at the end of the period.
+        phase, step = (period - 1 - phase + bar) % period, -step
+    on = phase < bar
+    if step == 0 or bar == 0 or bar == period:
+        return on, _FAR, np.int64(0)
+    rest = (bar if on else period) - phase
+    far = (rest + step - 1) // step
+    return on, far, far * step - rest
+
+
+@njit(cache=True, nogil=True)
+def _grid_spans(params, y, width, spans):
+    period, bar = params[0] * PIXEL, params[1] * PIXEL
+    cos, sin, side = params[4], params[5], params[6]
+    stripes = params[7] == 1
+    y2, x2 = 2 * (y + params[8]) + 1 - side, 2 * params[9] + 1 - side
     half = side << ANGLE_BITS
-    v = sin * x2 + cos * y2 + half - (params[b, 2] << (ANGLE_BITS + 1))
-    u = cos * x2 - sin * y2 + half - (params[b, 3] << (ANGLE_BITS + 1))
+    v = sin * x2 + cos * y2 + half - params[2] * PIXEL
+    u = cos * x2 - sin * y2 + half - params[3] * PIXEL
+    on_v, far_v, over_v = _enter(v, 2 * sin, period, bar)
+    on_u, far_u, over_u = _enter(u, 2 * cos, period, bar)
+    until = y + 1
+    if sin == 0:
+        until = y + _enter(v, 2 * cos, period, bar)[1]
+    elif cos == 0:
+        until = y + _enter(u, -2 * sin, period, bar)[1]
+    step_v, step_u = abs(2 * sin), abs(2 * cos)
     n, x, start = 0, np.int64(0), np.int64(-1)
-    on_v, far_v = _phase(v, 2 * sin, period, bar)
-    on_u, far_u = _phase(u, 2 * cos, period, bar)
     while x < width:
         dropped = (on_v or on_u) == stripes
         if dropped and start < 0:
@@ -96,34 +134,45 @@ def _grid_spans(params, b, y, width, spans):
         elif not dropped and start >= 0:
             n = _put(spans, n, start, x, 0)
             start = np.int64(-1)
-        # Step to the nearer edge; only the axis that has reached it needs a division.
         step = min(far_v, far_u)
         x += step
         far_v, far_u = far_v - step, far_u - step
+        # From edge to edge a walk takes one of two numbers of pixels, which params hold: no division here.
         if far_v == 0:
-            on_v, far_v = _phase(v + 2 * sin * x, 2 * sin, period, bar)
+            on_v = not on_v
+            far_v, over_v = _edge(params, 10 if on_v else 12, over_v, step_v)
         if far_u == 0:
-            on_u, far_u = _phase(u + 2 * cos * x, 2 * cos, period, bar)
+            on_u = not on_u
+            far_u, over_u = _edge(params, 14 if on_u else 16, over_u, step_u)
     if start >= 0:
         n = _put(spans, n, start, np.int64(width), 0)
-    return n
+    return n, until
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _edge(params, at, over, step):
+    """Pixels to the next edge, and how far past it: ``params[at]`` whole steps leave ``params[at + 1]`` of this stretch."""
+    whole, rest = params[at], params[at + 1]
+    if over < rest:
+        return whole + 1, over + step - rest
+    return whole, over - rest
 
 
 @njit(cache=True, nogil=True)
-def _cell_spans(params, bits, b, y, width, spans):
-    rows, columns = bits.shape[1:]
-    row = y * rows // params[b, 0]
+def _cell_spans(params, bits, rows, columns, y, width, spans):
+    row = y * rows // params[0]
+    until = ((row + 1) * params[0] + rows - 1) // rows
     n, start = 0, np.int64(-1)
     if row >= rows:
-        return n
+        return n, _FAR
     for j in range(columns):
-        if bits[b, row, j]:
+        if bits[row * columns + j]:
             if start < 0:
-                start = (j * params[b, 1] + columns - 1) // columns
+                start = (j * params[1] + columns - 1) // columns
         elif start >= 0:
-            n = _clipped(spans, n, start, (j * params[b, 1] + columns - 1) // columns, width)
+            n = _clipped(spans, n, start, (j * params[1] + columns - 1) // columns, width)
             start = np.int64(-1)
-    return n if start < 0 else _clipped(spans, n, start, params[b, 1], width)
+    return (n if start < 0 else _clipped(spans, n, start, params[1], width)), until
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -133,56 +182,47 @@ def _clipped(spans, n, start, end, width):
 
 
 @njit(cache=True, nogil=True)
-def _mask_spans(bits, b, y, width, spans):
+def _mask_spans(bits, width, spans):
     n, x = 0, 0
     while x < width:
-        while x + 8 <= width and load8(bits, b, y, x) == 0:
+        while x + 8 <= width and load8(ahead(bits, x)) == 0:
             x += 8
-        while x < width and not bits[b, y, x]:
+        while x < width and not bits[x]:
             x += 1
         if x == width:
             break
         start = x
-        while x < width and bits[b, y, x]:
+        while x < width and bits[x]:
             x += 1
         n = _put(spans, n, start, x, 0)
     return n
 
 
-@intrinsic
-def load8(typingctx, bits, b, y, x):
-    """Eight bytes of a row at once, as uint64: most of a mask is empty, and is skipped this way."""
-
-    def codegen(context, builder, signature, args):
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        at = cgutils.get_item_pointer(context, builder, signature.args[0], array, list(args[1:]))
-        word = builder.load(builder.bitcast(at, ir.IntType(64).as_pointer()))
-        word.align = 1
-        return word
-
-    return types.uint64(bits, types.intp, types.intp, types.intp), codegen
-
-
 @njit(cache=True, nogil=True)
 def count(kind, params, bits, height, width):
     """Dropped pixels of each sample, int64 ``[B]``; a pixel under several boxes counts once."""
-    boxes = params.shape[1] // 4 if kind == BOXES else 1
-    spans = np.empty((width // 2 + 2 + boxes, 3), np.int64)
-    row = np.zeros(width, np.uint8)
-    out = np.zeros(len(params), np.int64)
-    for b in range(len(params)):
-        if kind == BOXES and boxes == 1:
-            out[b] = max(params[b, 2] - params[b, 0], 0) * max(params[b, 3] - params[b, 1], 0)
-            continue
-        top, bottom = row_range(kind, params, b, height)
-        for y in range(top, bottom):
-            n = row_spans(kind, params, bits, b, y, width, spans)
-            if boxes == 1:
+    samples, n_params = params.shape
+    rows, columns = bits.shape[1:]
+    overlapping = (kind == BOXES and n_params > 4) or kind == BLOCKS
+    spans = np.empty(3 * most_spans(kind, n_params, width), np.int32)
+    line = np.zeros(width if overlapping else 1, np.uint8)
+    out = np.zeros(samples, np.int64)
+    for b in range(samples):
+        own = ahead(data(params), b * n_params)
+        flags = ahead(data(bits), b * rows * columns if len(bits) > 1 else 0)
+        y = np.int64(0)
+        while y < height:
+            n, until = row_spans(kind, own, n_params, flags, rows, columns, y, width, data(spans))
+            dropped = 0
+            if overlapping and n > 1:
+                line[:] = 0
                 for i in range(n):
-                    out[b] += spans[i, 1] - spans[i, 0]
-            elif n:
-                row[:] = 0
+                    line[spans[3 * i] : spans[3 * i + 1]] = 1
+                dropped = line.sum()
+            else:
                 for i in range(n):
-                    row[spans[i, 0] : spans[i, 1]] = 1
-                out[b] += row.sum()
+                    dropped += spans[3 * i + 1] - spans[3 * i]
+            until = min(until, height)
+            out[b] += dropped * (until - y)
+            y = until
     return out

@@ -1,0 +1,43 @@
+"""A job: everything a compiled kernel is told about one batch, as one record of numbers that threads share."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numba
+import numpy as np
+
+_WHOLE = """
+    next units samples slabs by_rows copy
+    x x_sample x_frame x_channel x_row
+    out out_sample out_frame out_channel out_row
+    source source_sample source_frame source_channel source_row
+    frames channels height width interleaved
+    kind params n_params bits bit_rows bit_columns bit_samples
+    hit order index saved
+    fill table table_samples table_boxes table_channels
+    keys form normal low high quantiles
+    own other
+    cells factor cell_rows cell_columns y_weights x_weights
+""".split()
+
+
+class Job(ctypes.Structure):
+    """One batch's work, made by `augdrop.kernels.cpu` for the kernels; memory is named by address, 0 for none.
+
+    * ``next`` of ``units``: the next piece of work that nobody has taken. A piece is a sample or, with more than one of the
+      ``slabs``, some of a sample's rows; ``by_rows`` makes it a slab of all samples, which then depend on each other.
+    * ``x``, ``out``, ``source``: images and their strides, in elements. ``copy``: ``out`` does not hold ``x`` yet.
+    * ``frames`` … ``interleaved``: the shape; with interleaved channels ``channels`` is 1.
+    * ``kind`` … ``bit_samples``: the packed region, see `augdrop.regions.spans`.
+    * ``hit``: bool ``[B]``; ``order``: int64 ``[B, 3]``, see `augdrop.kernels.order`; ``index``: int64 ``[B]``, whom to copy from;
+      ``saved``: room for one sample put aside.
+    * ``fill``: which of `augdrop.kernels.painter`'s fills. ``table``: its colours. ``keys`` … ``second``: its noise.
+    * ``own``, ``other``: weights ``[B]`` of a blend. ``cells`` … ``x_weights``: a blur.
+    """
+
+    _fields_ = [*((name, ctypes.c_int64) for name in _WHOLE), ("first", ctypes.c_double), ("second", ctypes.c_double)]
+
+
+RECORD = numba.from_dtype(np.dtype(Job))
+"""`Job` as numba knows it."""

@@ -1,0 +1,164 @@
+"""The walk over a batch that every kernel shares: copy what stays, and hand the dropped rectangles to a painter.
+
+The runs of a sample are found once and painted plane by plane, a band of rows at a time: memory is walked in order, and a band
+is painted while it is still in the innermost cache.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numba import carray, cfunc, njit, types
+
+from augdrop.kernels import threads
+from augdrop.kernels.job import RECORD
+from augdrop.kernels.painter import paint
+from augdrop.memory import ahead, copy_run, data, like, pointer, take
+from augdrop.regions.spans import most_spans, row_spans
+
+_BAND = 1 << 14
+"""Bytes copied before they are painted: half of a first-level cache."""
+
+_SPANS, _GROUPS = 4096, 1024
+"""Runs, and groups of rows with the same runs, kept at once: scratch that does not grow with the image."""
+
+
+@cache
+def kernel(word: type, wide: type | None) -> threads.Kernel:
+    """The kernel for elements of type ``word``: painting that computes does so in type ``wide``; None only moves bytes."""
+    band_elements = _BAND // np.dtype(word).itemsize
+
+    @cfunc(types.void(types.CPointer(RECORD)), cache=True)
+    def run(shared):
+        job = carray(shared, 1)[0]
+        walk(shared, job, pointer(job.x, word), pointer(job.out, word), wide, band_elements)
+
+    return run
+
+
+@njit(nogil=True)
+def walk(shared, job, x, out, wide, band_elements):
+    """Do pieces of a job until none is left."""
+    widest = most_spans(job.kind, job.n_params, job.width)
+    capacity = max(_SPANS, 2 * widest)
+    spans = np.empty(3 * capacity, np.int32)
+    groups = np.empty(3 * _GROUPS, np.int32)
+    scratch = np.empty(scratch_bytes(job.width, job.interleaved), np.uint8)
+    hit, order = pointer(job.hit, np.uint8), pointer(job.order, np.int64)
+    while True:
+        piece = take(shared)
+        if piece >= job.units:
+            return
+        if job.by_rows:
+            first, last, slab = np.int64(0), job.samples, piece
+        else:
+            first, slab = piece // job.slabs, piece % job.slabs
+            last = first + 1
+        top, bottom = job.height * slab // job.slabs, job.height * (slab + 1) // job.slabs
+        for item in range(first, last):
+            b = order[3 * item]
+            if not hit[b]:
+                if job.copy:
+                    copy_sample(job, x, out, b, top, bottom)
+                continue
+            if order[3 * item + 1]:
+                save_sample(job, x, b, top, bottom)
+            paint_sample(
+                job, x, out, wide, b, order[3 * item + 2], top, bottom,
+                data(spans), capacity - widest, data(groups), data(scratch), band_elements,
+            )  # fmt: skip
+
+
+@njit(nogil=True)
+def paint_sample(job, x, out, wide, b, from_saved, top, bottom, spans, room, groups, scratch, band_elements):
+    """Copy and paint rows ``top`` to ``bottom`` of sample ``b``."""
+    params = ahead(pointer(job.params, np.int64), b * job.n_params)
+    bits = ahead(pointer(job.bits, np.uint8), b * job.bit_rows * job.bit_columns if job.bit_samples > 1 else 0)
+    band = max(1, band_elements // (job.width * job.interleaved)) if job.copy else bottom - top
+    y = top
+    while y < bottom:
+        start, n_groups, n_spans = y, 0, 0
+        while y < bottom and n_groups < _GROUPS and n_spans <= room:
+            n, until = row_spans(
+                job.kind, params, job.n_params, bits, job.bit_rows, job.bit_columns, y, job.width,
+                ahead(spans, 3 * n_spans),
+            )  # fmt: skip
+            until = min(until, bottom)
+            if n:
+                groups[3 * n_groups], groups[3 * n_groups + 1] = np.int32(y), np.int32(until)
+                n_spans += n
+                groups[3 * n_groups + 2] = np.int32(n_spans)
+                n_groups += 1
+            y = until
+        for t in range(job.frames):
+            for c in range(job.channels):
+                paint_plane(job, x, out, wide, b, from_saved, t, c, start, y, band, spans, groups, n_groups, scratch)
+
+
+@njit(nogil=True)
+def paint_plane(job, x, out, wide, b, from_saved, t, c, top, bottom, band, spans, groups, n_groups, scratch):
+    """Copy and paint rows ``top`` to ``bottom`` of one plane, ``band`` rows at a time."""
+    width = job.width
+    group = 0
+    for start in range(top, bottom, band):
+        stop = min(start + band, bottom)
+        if job.copy:
+            covered = group < n_groups and groups[3 * group] <= start and stop <= groups[3 * group + 1]
+            run = 3 * groups[3 * group - 1] if group else 0
+            if not (covered and spans[run] == 0 and spans[run + 1] == width):
+                copy_band(job, x, out, b, t, c, start, stop)
+        while group < n_groups and groups[3 * group] < stop:
+            y0, y1 = max(groups[3 * group], start), min(groups[3 * group + 1], stop)
+            for i in range(groups[3 * group - 1] if group else 0, groups[3 * group + 2]):
+                paint(
+                    job, out, wide, from_saved, b, t, c, y0, y1,
+                    spans[3 * i], spans[3 * i + 1], spans[3 * i + 2], scratch,
+                )  # fmt: skip
+            if groups[3 * group + 1] > stop:
+                break
+            group += 1
+
+
+@njit(nogil=True)
+def copy_sample(job, x, out, b, top, bottom):
+    """Copy rows of every plane."""
+    for t in range(job.frames):
+        for c in range(job.channels):
+            copy_band(job, x, out, b, t, c, top, bottom)
+
+
+@njit(nogil=True)
+def copy_band(job, x, out, b, t, c, top, bottom):
+    """Copy rows of one plane, at once where they touch."""
+    i = b * job.x_sample + t * job.x_frame + c * job.x_channel + top * job.x_row
+    o = b * job.out_sample + t * job.out_frame + c * job.out_channel + top * job.out_row
+    copy_lines(out, o, job.out_row, x, i, job.x_row, bottom - top, job.width * job.interleaved)
+
+
+@njit(nogil=True)
+def save_sample(job, x, b, top, bottom):
+    """Put rows of every plane of a sample aside."""
+    saved = like(job.saved, x)
+    row = job.width * job.interleaved
+    for t in range(job.frames):
+        for c in range(job.channels):
+            i = b * job.x_sample + t * job.x_frame + c * job.x_channel + top * job.x_row
+            o = ((t * job.channels + c) * job.height + top) * row
+            copy_lines(saved, o, row, x, i, job.x_row, bottom - top, row)
+
+
+@njit(nogil=True)
+def copy_lines(out, o, out_stride, x, i, x_stride, lines, n):
+    """Copy ``n`` elements of each of some lines, at once where they touch."""
+    if out_stride == n and x_stride == n:
+        copy_run(out, o, x, i, lines * n)
+    else:
+        for y in range(lines):
+            copy_run(out, o + y * out_stride, x, i + y * x_stride, n)
+
+
+@njit(nogil=True)
+def scratch_bytes(width, interleaved):
+    """Room for a row of a painter's intermediate values."""
+    return 64 * (width + 16) * interleaved

@@ -1,0 +1,104 @@
+"""Raw memory for the compiled kernels: typed pointers, and runs of elements moved at memory speed.
+
+Kernels work on pointers instead of arrays. An index into an array may be negative, which keeps LLVM from wide registers,
+and a slice counts references, which threads fight over; a pointer has neither trouble.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+
+@intrinsic
+def pointer(typingctx, address, scalar):
+    """The memory at an integer ``address`` as elements of a scalar type, say ``np.int64``."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(scalar.dtype)(types.intp, scalar), codegen
+
+
+@intrinsic
+def like(typingctx, address, other):
+    """The memory at an integer ``address`` as elements of the type that the pointer ``other`` has."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return other(types.intp, other), codegen
+
+
+@intrinsic
+def address(typingctx, start):
+    """Where a pointer points to, to look at the same bytes as another type."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ptrtoint(args[0], context.get_value_type(signature.return_type))
+
+    return types.intp(start), codegen
+
+
+@intrinsic
+def ahead(typingctx, start, n):
+    """The pointer ``n`` elements after ``start``."""
+
+    def codegen(context, builder, signature, args):
+        return builder.gep(args[0], [args[1]])
+
+    return start(start, types.intp), codegen
+
+
+@intrinsic
+def data(typingctx, array):
+    """The first element of a C-contiguous array; whoever holds the array keeps the memory alive."""
+
+    def codegen(context, builder, signature, args):
+        return context.make_array(signature.args[0])(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+@intrinsic
+def copy_run(typingctx, out, o, x, i, n):
+    """Copy ``n`` elements from ``x[i:]`` to ``out[o:]``, pointers of one item size whose runs do not overlap."""
+
+    def codegen(context, builder, signature, args):
+        size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
+        cgutils.raw_memcpy(builder, builder.gep(args[0], [args[1]]), builder.gep(args[2], [args[3]]), args[4], size)
+        return context.get_dummy_value()
+
+    return types.void(out, types.intp, x, types.intp, types.intp), codegen
+
+
+@njit(cache=True, nogil=True, inline="always")
+def fill_run(out, o, n, value):
+    """Write ``value`` to ``n`` elements from ``out[o]`` on."""
+    for j in range(n):
+        out[o + j] = value
+
+
+@intrinsic
+def load8(typingctx, bytes_):
+    """Eight bytes at once, as uint64, from anywhere."""
+
+    def codegen(context, builder, signature, args):
+        word = builder.load(builder.bitcast(args[0], ir.IntType(64).as_pointer()))
+        word.align = 1
+        return word
+
+    return types.uint64(bytes_), codegen
+
+
+@intrinsic
+def take(typingctx, counter):
+    """Add one to the int64 that a record begins with, and return what it was: how threads share out work."""
+
+    def codegen(context, builder, signature, args):
+        place = builder.bitcast(args[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", place, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(counter), codegen
