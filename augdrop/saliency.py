@@ -31,9 +31,15 @@ def spectral_residual(images: Tensor, size: int = 64) -> Tensor:
     """
     if not len(images):
         return torch.zeros(0, size, size, device=images.device)
-    frames = images.flatten(1, -4) if images.ndim == 5 else images[:, None]
-    grey = torch.stack([frame.to(torch.float32).mean(1) for frame in frames.unbind(1)]).mean(0)[:, None]
-    small = F.interpolate(grey, (size, size), mode="area")
+    if images.device.type == "cpu":
+        # One by one: a transform of several images at once differs in its last bits, and a drop must not know its batch.
+        return torch.cat([_residual(image[None], size) for image in images])
+    return _residual(images, size)
+
+
+def _residual(images: Tensor, size: int) -> Tensor:
+    grey = images.to(torch.float32).mean(-3)
+    small = F.adaptive_avg_pool2d(grey.mean(1, keepdim=True) if grey.ndim == 4 else grey[:, None], size)
     spectrum = torch.fft.fft2(small)
     log_amplitude = torch.log(spectrum.abs() + 1e-8)
     # The spectrum is periodic, and so is its local mean.
