@@ -61,7 +61,7 @@ class Annotated:
         for part, column in self.parts.items():
             values = [(getattr(old, part), getattr(new, part)) for old, new in pairs]
             if part == "boxes" and AS_GIVEN in before[0].fields:
-                leaf = at(root, column.paths[0])
+                leaf = at(root, column.path)
                 values = [(a.boxes, a.boxes if b.boxes is a.boxes else _as_given(b, leaf)) for a, b in pairs]
             _write(root, column, values, edits)
         for flag, anchors in FLAGS.items():
@@ -78,7 +78,7 @@ def annotated(
     single: list[Annotated] = []
     for column in found.values():
         kind = _kind(root, column, sizes)
-        if kind is None or not column.paths:
+        if kind is None:
             continue
         if kind == "masks" and not _is_instances(root, column, found, frames):
             single.append(Annotated({"segmentation": column}, {}, sizes))
@@ -111,16 +111,14 @@ def row_of(leaf: Any, column: Column, b: int) -> Tensor:
 
 
 def _kind(root: Any, column: Column, sizes: list[tuple[int, int]]) -> str | None:
-    if not column.paths:
-        return None
-    leaf = at(root, column.paths[0])
+    leaf = at(root, column.path)
     kind = roles.role(column.name, leaf)
     if kind is not None or not roles.is_array(leaf):
         return None if kind == "keys" else kind
     # Segmentation data sets call their masks labels or targets.
     if column.name == (1,) or roles.key_of(column.name) in roles.LABELS:
         shape = tuple(leaf.shape)[column.stacked :]
-        if len(shape) >= 2 and shape[-2:] == sizes[0] and not edge.to_plain(leaf).is_floating_point():
+        if len(shape) >= 2 and shape[-2:] in sizes[:1] and not edge.to_plain(leaf).is_floating_point():
             return "masks"
     return None
 
@@ -130,7 +128,7 @@ def _is_instances(root: Any, column: Column, found: dict[Path, Column], frames: 
     shapes = [tuple(row_of(at(root, path), column, b).shape) for b, path in enumerate(column.paths)]
     if any(len(shape) != 3 for shape in shapes):
         return False
-    boxes = next((c for c in _siblings(column, found) if roles.role(c.name, at(root, c.paths[0])) == "boxes"), None)
+    boxes = next((c for c in _siblings(column, found) if roles.role(c.name, at(root, c.path)) == "boxes"), None)
     if boxes is not None:
         counts = [len(row_of(at(root, path), boxes, b)) for b, path in enumerate(boxes.paths)]
         return any(shape[0] != 1 for shape in shapes) or counts == [1] * len(counts)
@@ -138,7 +136,7 @@ def _is_instances(root: Any, column: Column, found: dict[Path, Column], frames: 
 
 
 def _siblings(column: Column, found: dict[Path, Column]) -> list[Column]:
-    return [c for c in found.values() if c.name[:-1] == column.name[:-1] and c is not column and c.paths]
+    return [c for c in found.values() if c.name[:-1] == column.name[:-1] and c is not column]
 
 
 def _with_fields(
@@ -154,7 +152,7 @@ def _with_fields(
     gathered = Annotated(home, {}, sizes)
     counts = [gathered.read(root, b).count for b in range(len(sizes))]
     for column in _siblings(anchor, found):
-        leaf = at(root, column.paths[0])
+        leaf = at(root, column.path)
         key = roles.key_of(column.name[-1:])
         if column.name in gathered.names or column.stacked != anchor.stacked or key in roles.PER_IMAGE:
             continue
@@ -184,8 +182,8 @@ def _write(root: Any, column: Column, values: list[tuple[Any, Any]], edits: dict
             expected="a list of tensors, one a sample",
             fix="Give a list, or a policy that flags.",
         )
-    leaf = at(root, column.paths[0])
-    edits[column.paths[0]] = edge.like(torch.stack([new for _, new in values]), leaf)
+    leaf = at(root, column.path)
+    edits[column.path] = edge.like(torch.stack([new for _, new in values]), leaf)
 
 
 def _as_given(new: Objects, leaf: Any) -> Tensor:
@@ -201,10 +199,10 @@ def _add(root: Any, column: Column, flags: list[Tensor], edits: dict[Path, Any])
     if not column.name or not isinstance(column.name[-1], str):
         return
     key = f"{column.name[-1]}_visible"
-    values: list[Any] = [f.numpy() if isinstance(at(root, column.paths[0]), np.ndarray) else f for f in flags]
+    values: list[Any] = [f.numpy() if isinstance(at(root, column.path), np.ndarray) else f for f in flags]
     if column.stacked:
-        edits[(*column.paths[0][:-1], key)] = torch.stack(flags) if isinstance(values[0], Tensor) else np.stack(values)
-    elif column.paths[0][-1] == column.name[-1]:
+        edits[(*column.path[:-1], key)] = torch.stack(flags) if isinstance(values[0], Tensor) else np.stack(values)
+    elif column.path[-1] == column.name[-1]:
         edits |= {(*path[:-1], key): value for path, value in zip(column.paths, values, strict=True)}
     else:
-        edits[(*column.paths[0][:-2], key)] = values
+        edits[(*column.path[:-2], key)] = values

@@ -42,6 +42,7 @@ class Column(NamedTuple):
     """One kind of leaf over all samples: a path for each, or one path to a leaf that holds all of them as rows."""
 
     name: Path
+    path: Path
     paths: list[Path]
     stacked: bool
 
@@ -181,9 +182,9 @@ def columns(root: Any, where: Layout) -> dict[Path, Column]:
     found = {}
     for name, by_sample in paths.items():
         if None in by_sample:
-            found[name] = Column(name, [by_sample[None]] * where.size, True)
+            found[name] = Column(name, by_sample[None], [by_sample[None]] * where.size, True)
         elif len(by_sample) == where.size:
-            found[name] = Column(name, [by_sample[b] for b in range(where.size)], False)
+            found[name] = Column(name, by_sample[0], [by_sample[b] for b in range(where.size)], False)
         elif role(name, at(root, next(iter(by_sample.values())))) is not None:
             b = next(b for b in range(where.size) if b not in by_sample)
             raise fail(

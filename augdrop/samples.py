@@ -100,7 +100,7 @@ class Batch:
         edits: dict[Path, Any] = {}
         if label_options is not None:
             self._mix_labels(plans, label_options, edits)
-        for home in self.homes:
+        for home in self.homes if self.size else ():
             self._follow(home, plans, mixes, policy, edits)
         for group, plan in zip(self.groups, plans, strict=True):
             for number, images in enumerate((group.images, *group.extra)):
@@ -129,7 +129,7 @@ class Batch:
                     fix="Pass labels_getter, a function from the inputs to the labels; or None if there are none.",
                 )
             return
-        given = [at(self.root, path) for path in (column.paths[:1] if column.stacked else column.paths)]
+        given = [at(self.root, path) for path in ([column.path] if column.stacked else column.paths)]
         target = edge.to_plain(given[0]) if column.stacked else _stack([edge.to_plain(leaf) for leaf in given])
         # Partners have one size, and so are in one group.
         (group,), (plan,) = self.groups, plans
@@ -143,7 +143,7 @@ class Batch:
             return tuple(converted) if len(converted) > 1 else converted[0]
 
         if column.stacked:
-            edits[column.paths[0]] = value(results, given[0])
+            edits[column.path] = value(results, given[0])
         else:
             for b, path in enumerate(column.paths):
                 edits[path] = value((r[b] for r in results), given[b])
@@ -187,9 +187,9 @@ def unpack(inputs: tuple[Any, ...], labels_getter: Any = "default") -> Batch:
     homes = annotated(root, found, sizes, frames)
     taken = {name for home in homes for name in home.names}
     label = None if labels_getter is None else _label(root, where, found, taken, labels_getter)
-    keys = next((_keys(root, c) for c in found.values() if roles.role(c.name, at(root, c.paths[0])) == "keys"), None)
+    keys = next((_keys(root, c) for c in found.values() if roles.role(c.name, at(root, c.path)) == "keys"), None)
     rest = [c for c in found.values() if c.name not in taken and roles.key_of(c.name) not in roles.PER_IMAGE]
-    unknown = labels_getter is not None and any(roles.is_numeric(at(root, c.paths[0])) for c in rest if c.paths)
+    unknown = labels_getter is not None and any(roles.is_numeric(at(root, c.path)) for c in rest)
     return Batch(root, where, groups, keys, homes, label, unknown)
 
 
@@ -258,7 +258,7 @@ def _stack(values: list[Tensor]) -> Tensor:
 
 def _keys(root: Any, column: Column) -> Tensor | None:
     if column.stacked:
-        keys = edge.to_plain(at(root, column.paths[0]))
+        keys = edge.to_plain(at(root, column.path))
     else:
         keys = _stack([edge.to_plain(at(root, path)) for path in column.paths])
         keys = keys.flatten() if keys.numel() == len(column.paths) else keys
@@ -282,7 +282,7 @@ def _label(root: Any, where: Layout, found: dict[Path, Column], taken: set[Path]
         )
     if getter != "default":
         raise fail("labels_getter", got=repr(getter), expected="'default', a function or None", fix="See unpack.")
-    numbers = {name: c for name, c in free.items() if c.paths and roles.is_numeric(at(root, c.paths[0]))}
+    numbers = {name: c for name, c in free.items() if roles.is_numeric(at(root, c.path))}
     keys = [lambda n, word=word: roles.key_of(n) == word for word in roles.LABELS]
     for fits in (lambda n: n == (1,), *keys, lambda n: "label" in roles.key_of(n)):
         for name, column in numbers.items():
