@@ -13,9 +13,10 @@ def check_probability(where: str, p: Any) -> None:
         raise fail(where, got=repr(p), expected="a probability in [0, 1]", fix="p=0 is never, p=1 always.")
 
 
-def check_share(where: str, value: Any, most: float = 1.0) -> None:
-    """A share is a number in [0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+def check_share(where: str, value: Any, most: float = 1.0, below: bool = False) -> None:
+    """A share is a number in [0, 1], or (``below``) in [0, 1)."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value <= most or (below and value == most):
         raise fail(
             where, got=repr(value), expected=f"a share in [0, {most:g}]", fix="Shares are of the whole, not percent."
         )

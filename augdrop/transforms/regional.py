@@ -87,7 +87,7 @@ class RegionalDropout(Transform):
         self.multi_label = options.get("multi_label", False)
         self.targets = options.get("targets", "soft")
         check_choice(f"{name}: targets", self.targets, ("soft", "pairs"))
-        check_share(f"{name}: label_smoothing", self.label_smoothing)
+        check_share(f"{name}: label_smoothing", self.label_smoothing, below=True)
 
     def plan(self, shape: tuple[int, ...], *, keys: Any = None, epoch: Any = None, **given: Any) -> Plan:
         """Decide for images of ``shape`` (``[C, H, W]``, ``[B, C, H, W]`` or ``[B, T, C, H, W]``) without seeing them.

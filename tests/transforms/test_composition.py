@@ -1,0 +1,150 @@
+"""Compose, OneOf and Identity."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+import augdrop as ad
+from tests.transforms.cases import images, same
+
+
+def test_two_equal_methods_in_one_chain_draw_from_two_streams():
+    both = ad.Compose([ad.Cutout(8), ad.Cutout(8)], seed=0).plan((32, 3, 64, 64), keys=range(32))
+    a, b = both.plans
+    assert not torch.equal(a.mask(), b.mask())
+    alone = ad.Cutout(8, seed=0).plan((32, 3, 64, 64), keys=range(32))
+    assert not torch.equal(a.mask(), alone.mask())
+
+
+def test_members_keep_a_seed_they_were_given_and_the_others_follow():
+    def masks(member_seed, seed):
+        t = ad.Compose([ad.Cutout(8, seed=member_seed), ad.Cutout(8)], seed=seed)
+        return [p.mask() for p in t.plan((16, 3, 64, 64), keys=range(16)).plans]
+
+    a, b = masks(1, 10), masks(1, 11)
+    assert torch.equal(a[0], b[0]) and not torch.equal(a[1], b[1])
+
+
+def test_a_transform_keeps_its_own_stream_when_it_also_stands_in_a_composition():
+    t, x = ad.Cutout(8, seed=0), images()
+    before = t(x, keys=range(6))
+    ad.Compose([t, t])
+    assert same(t(x, keys=range(6)), before)
+
+
+def test_a_chain_is_its_members_one_after_the_other():
+    t, x = ad.Compose([ad.Cutout(16), ad.GridMask((8, 16), fill=9)], seed=0), images()
+    y = x
+    for member in t.members:
+        y = member(y, keys=range(6))
+    assert same(t(x, keys=range(6)), y)
+
+
+def test_members_that_look_at_pixels_see_what_went_before():
+    t = ad.Compose([ad.Cutout(24), ad.AttentiveCutMix(num_classes=2)], seed=0)
+    x = images(8)
+    y, plans = t.with_plan(x, keys=range(8))
+    assert same(t(x, keys=range(8)), y) and same(t.apply(x, plans), y)
+    assert plans == t.decide(x, t.draws(8, range(8)))
+
+
+def test_set_epoch_reaches_every_member():
+    t = ad.Compose([ad.Cutout(8), ad.OneOf([ad.GridMask((8, 16)), ad.Identity()])], seed=0)
+    x = images()
+    expected = t(x, keys=range(6), epoch=3)
+    t.set_epoch(3)
+    assert same(t(x, keys=range(6)), expected)
+
+
+def test_one_of_chooses_by_weight_and_hits_nobody_twice():
+    t = ad.OneOf([ad.Cutout(8), ad.GridMask((8, 16)), ad.Identity()], weights=[1, 2, 1], seed=0)
+    plan = t.plan((4000, 3, 32, 32), keys=range(4000))
+    hits = torch.stack([p.hit for p in plan.plans])
+    assert hits.sum(0).max() == 1
+    # Binomial with n = 4000: a standard deviation below 32.
+    counts = hits.sum(1).tolist()
+    assert abs(counts[0] - 1000) < 150 and abs(counts[1] - 2000) < 150 and counts[2] == 0
+
+
+def test_a_choice_of_mixes_takes_partners_from_the_original_batch():
+    x, y = images(16), torch.arange(16) % 5
+    t = ad.OneOf([ad.CutMix(num_classes=5), ad.Mixup(num_classes=5), ad.Cutout(24)], seed=2)
+    out, target = t(x, y, keys=range(16))
+    plan = t.plan(x.shape, keys=range(16))
+    for member, p in zip(t.members, plan.plans, strict=True):
+        alone = member.apply(x, p)
+        assert same(out[p.hit], alone[p.hit])
+    in_place = x.clone()
+    t(in_place, keys=range(16), inplace=True)
+    assert same(in_place, out)
+    expected = torch.zeros(16, 5, dtype=torch.float64)
+    for b in range(16):
+        expected[b, y[b]] += plan.lam[b]
+        expected[b, y[plan.partner[b]]] += 1 - plan.lam[b]
+    erased = plan.plans[2].hit
+    expected[erased] = torch.nn.functional.one_hot(y[erased], 5).double()
+    torch.testing.assert_close(target.double(), expected, atol=1e-6, rtol=0)
+
+
+def test_a_chain_inside_a_choice():
+    x = images(12)
+    chain = ad.Compose([ad.Cutout(16), ad.CutMix(num_classes=5)])
+    t = ad.OneOf([chain, ad.GridMask((8, 16))], seed=1)
+    out, plan = t.with_plan(x, keys=range(12))
+    for member, p in zip(t.members, plan.plans, strict=True):
+        assert same(out[p.hit], member.apply(x, p)[p.hit])
+    for inplace in (False, True):
+        z = x.clone()
+        assert same(t.apply(z, plan, inplace=inplace), out)
+    target = torch.empty_like(x)
+    assert same(t.apply(x, plan, out=target), out)
+
+
+def test_samples_with_annotations_go_through_compositions():
+    t = ad.Compose([ad.CoarseDropout((1, 1), (20, 20), (20, 20)), ad.OneOf([ad.Cutout(8), ad.Identity()])], seed=0)
+    boxes = tv_tensors.BoundingBoxes([[4, 4, 30, 30]], format="XYXY", canvas_size=(48, 64))
+    sample = {"boxes": boxes, "labels": torch.tensor([1]), "image": tv_tensors.Image(images(1)[0]), "key": 5}
+    out = t(sample)
+    assert torch.equal(out["boxes"], boxes) and same(out["image"], t(sample["image"], keys=5))
+
+
+def test_detection_samples_mix_by_choice():
+    t = ad.OneOf([ad.CutMix(), ad.Cutout(30)], seed=4)
+    samples = [
+        {
+            "image": tv_tensors.Image(images(1, seed=i)[0]),
+            "boxes": tv_tensors.BoundingBoxes([[8, 8, 40, 40]], format="XYXY", canvas_size=(48, 64)),
+            "labels": torch.tensor([i]),
+            "key": i,
+        }
+        for i in range(8)
+    ]
+    plan = t.plan((8, 3, 48, 64), keys=range(8))
+    out = t(samples)
+    for b, sample in enumerate(out):
+        assert same(sample["image"], t(torch.stack([s["image"] for s in samples]), keys=range(8))[b])
+        if plan.plans[1].hit[b]:
+            assert sample["labels"].tolist() == [b] and sample["boxes"].tolist() == [[8, 8, 40, 40]]
+        else:
+            assert set(sample["labels"].tolist()) <= {b, int(plan.partner[b])}
+
+
+def test_identity_and_random_apply():
+    x = images()
+    assert same(ad.Identity()(x), x)
+    assert v2.RandomApply([ad.Cutout(8)], p=1.0)(x).shape == x.shape
+
+
+@pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [float("inf"), 1]])
+def test_bad_weights(weights):
+    with pytest.raises(ad.AugDropError, match="weights"):
+        ad.OneOf([ad.Cutout(), ad.Identity()], weights=weights)
+
+
+@pytest.mark.parametrize("members", [[], [v2.RandomErasing()], ["Cutout"]])
+def test_bad_members(members):
+    with pytest.raises(ad.AugDropError, match="AugDrop transforms"):
+        ad.Compose(members)
