@@ -1,0 +1,180 @@
+"""AugDrop's own rows: every method of the registry, whole, as a plan alone, and with each fill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+import augdrop as ad
+from augdrop.fills import Blur, ImageMean, Noise
+from augdrop.regions import RandomGrid
+from benchmarks.timing import DTYPES, Effort, Row, Shape, images, micros, named, race, ratio, short
+
+OUT, IN_PLACE = "out=", "in place"
+
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "RandomErasing": {"fill=0": {"fill": 0}},
+    "GridMask": {"rotate=1": {"rotate": 1}},
+}
+"""Parameters besides a method's defaults that get rows of their own, for they have targets of their own."""
+
+FILLS: dict[str, Any] = {
+    "0": 0,
+    "per channel": (120.0, 110.0, 100.0),
+    "noise": Noise(),
+    "normal": Noise("normal"),
+    "normal a channel": Noise("normal", per="channel"),
+    "mean": ImageMean(),
+    "blur": Blur(),
+}
+
+
+class Subject(NamedTuple):
+    """A transform under test. ``given(x)`` are the inputs that it takes besides images."""
+
+    name: str
+    transform: Any
+    given: Callable[[Tensor], dict[str, Any]] = lambda x: {}
+    note: str = ""
+
+
+def subjects() -> Iterator[Subject]:
+    """Every method, hitting every sample; one that looks at the images has a row for what a given score map leaves."""
+    for name, cls in ad.METHODS.items():
+        transform: Any = cls(p=1.0, seed=0)
+        if transform.uses_pixels:
+            yield Subject(f"{name} (scores given)", transform, lambda x: {"scores": _scores(x)})
+            yield Subject(f"{name} (its own scores)", transform, note="bounded by the score map")
+        else:
+            yield Subject(name, transform, note="bounded by the generator" if noisy(transform) else "")
+        for label, parameters in VARIANTS.get(name, {}).items():
+            yield Subject(f"{name} ({label})", cls(p=1.0, seed=0, **parameters))
+
+
+def _scores(x: Tensor) -> Tensor:
+    return torch.rand(len(x) if x.ndim > 3 else 1, 7, 7, generator=torch.Generator().manual_seed(0))
+
+
+def noisy(transform: Any) -> bool:
+    return isinstance(transform.fill, Noise) and transform.fill.per == "pixel"
+
+
+def target(subject: Subject, state: str, shape: Shape) -> float | None:
+    """What time / copy is to stay below: the targets are for batches of 64 images and more."""
+    t = subject.transform
+    if len(shape) == 3 or shape[0] < 64 or subject.note:
+        return None
+    reads_twice = isinstance(t.fill, (ImageMean, Blur))
+    if state == IN_PLACE:
+        return None if t.mixes or reads_twice else 0.2
+    turned = isinstance(t.where, RandomGrid) and t.where.rotate > 1
+    return 2.5 if reads_twice else 2.0 if turned else 1.3
+
+
+def references(effort: Effort) -> Iterator[Row]:
+    """``clone`` and ``copy_``: what the machine itself takes."""
+    for shape in effort.shapes:
+        for dtype in DTYPES:
+            x = images(shape, dtype)
+            out = torch.empty_like(x)
+            seconds = race({"copy_": lambda x=x, out=out: out.copy_(x), "clone": x.clone}, effort)
+            for name, s in seconds.items():
+                to_copy = ratio(s, seconds["copy_"])
+                yield Row("references", name, "", named(shape), short(dtype), micros(s), to_copy=to_copy)
+
+
+def methods(effort: Effort) -> Iterator[Row]:
+    """Every method with ``out=`` and in place."""
+    for shape in effort.shapes:
+        for dtype in DTYPES:
+            for subject in subjects():
+                if len(shape) == 3 and subject.transform.mixes:
+                    continue  # an image alone has no partner
+                yield from _measured("methods", subject, shape, dtype, effort)
+
+
+def fills(effort: Effort) -> Iterator[Row]:
+    """Every fill, in Random Erasing's rectangles."""
+    for shape in effort.shapes[1:]:
+        for dtype in DTYPES:
+            for name, fill in FILLS.items():
+                t = ad.RandomErasing(p=1.0, fill=fill, seed=0)
+                subject = Subject(f"fill: {name}", t, note="bounded by the generator" if noisy(t) else "")
+                yield from _measured("fills", subject, shape, dtype, effort)
+
+
+def _measured(section: str, subject: Subject, shape: Shape, dtype: torch.dtype, effort: Effort) -> Iterator[Row]:
+    t, x = subject.transform, images(shape, dtype)
+    out, work, given = torch.empty_like(x), x.clone(), subject.given(x)
+    batch = 1 if len(shape) == 3 else shape[0]
+    # A draw like the timed ones; a memset of as many bytes as it drops is the least that any erasing can take.
+    dropped = t.decide(x, t.draws(batch, range(batch)), **given).area().sum().item() * x.shape[-3]
+    bytes_ = torch.empty(max(1, dropped * x.element_size()), dtype=torch.uint8)
+    seconds = race(
+        {
+            "copy_": lambda: out.copy_(x),
+            "floor": lambda: bytes_.zero_(),
+            OUT: lambda: t(x, out=out, **given),
+            IN_PLACE: lambda: t(work, inplace=True, **given),
+        },
+        effort,
+    )
+    for state in (OUT, IN_PLACE):
+        goal = target(subject, state, shape)
+        yield Row(
+            section,
+            subject.name,
+            state,
+            named(shape),
+            short(dtype),
+            micros(seconds[state]),
+            to_copy=ratio(seconds[state], seconds["copy_"]),
+            floor=None if t.mixes or state == OUT else ratio(seconds["floor"], seconds["copy_"]),
+            goal=None if goal is None else "to_copy",
+            target=goal,
+            note=subject.note,
+        )
+
+
+def plans(effort: Effort) -> Iterator[Row]:
+    """Deciding alone: what `plan` takes for one image, and for each of 256."""
+    size = effort.shapes[0][-2:]
+    for subject in subjects():
+        if subject.transform.uses_pixels and not subject.given(torch.empty(1, 3, *size)):
+            continue  # it has no plan without pixels
+        calls = {}
+        for batch in (1, 256):
+            shape = (batch, 3, *size)
+            given = subject.given(torch.empty(shape, device="meta"))
+            calls[batch] = lambda shape=shape, given=given, t=subject.transform: t.plan(shape, **given)
+        seconds = race(calls, effort)  # type: ignore[arg-type]
+        one, many = micros(seconds[1]), micros(seconds[256]) / 256  # type: ignore[index]
+        yield Row("plans", subject.name, "a call", named((1, 3, *size)), value=one, goal="value", target=10.0)
+        yield Row("plans", subject.name, "a sample", named((256, 3, *size)), value=many, goal="value", target=0.5)
+
+
+def single(effort: Effort) -> Iterator[Row]:
+    """One uint8 image through Random Erasing in place, all in all."""
+    x = images(effort.shapes[0], torch.uint8)
+    constant = ad.RandomErasing.preset("torchvision", p=1.0, seed=0)
+    paper = ad.RandomErasing(p=1.0, seed=0)
+    seconds = race(
+        {"RandomErasing (fill=0)": lambda: constant(x, inplace=True), "RandomErasing": lambda: paper(x, inplace=True)},
+        effort,
+    )
+    for name, s in seconds.items():
+        bounded = name == "RandomErasing"
+        yield Row(
+            "single",
+            name,
+            IN_PLACE,
+            named(effort.shapes[0]),
+            "uint8",
+            micros(s),
+            goal=None if bounded else "value",
+            target=None if bounded else 25.0,
+            note="bounded by the generator" if bounded else "",
+        )

@@ -1,0 +1,175 @@
+"""The report: one Markdown file for people, one JSON file for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.timing import Row
+
+Column = tuple[str, Callable[[Row], str]]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Three digits that count: ``0.0523``, ``1.24``, ``18 400``."""
+    if value is None:
+        return "–"
+    if abs(value) >= 1000:
+        return f"{float(f'{value:.{digits}g}'):,.0f}".replace(",", " ")
+    return f"{value:.{digits}g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def verdict(row: Row) -> str:
+    if row.met is None:
+        return row.note or "–"
+    return f"{'met' if row.met else '**not met**'} (≤ {number(row.target)})"
+
+
+NAME: Column = ("", lambda r: r.name)
+STATE: Column = ("state", lambda r: r.state)
+SHAPE: Column = ("images", lambda r: r.shape)
+DTYPE: Column = ("dtype", lambda r: r.dtype)
+MICROS: Column = ("µs", lambda r: number(r.value))
+TO_COPY: Column = ("× copy_", lambda r: number(r.to_copy))
+TARGET: Column = ("target", verdict)
+PEER: Column = ("peer", lambda r: r.peer or "–")
+PEER_MICROS: Column = ("peer's µs", lambda r: number(r.peer_value))
+TO_PEER: Column = ("ours / peer's", lambda r: number(r.to_peer))
+
+SECTIONS: dict[str, tuple[str, str, tuple[Column, ...]]] = {
+    "references": (
+        "What the machine takes",
+        "The measure of the other tables: `out.copy_(x)` into memory that is in use already. `clone` takes new memory.",
+        (("", lambda r: f"`{r.name}`"), SHAPE, DTYPE, MICROS, TO_COPY),
+    ),
+    "methods": (
+        "Every method",
+        "All samples hit, images only. The floor is a memset of as many bytes as the method drops. A single image has "
+        "no partner, so mixes begin at batches. Targets are for batches of 64 and more.",
+        (NAME, STATE, SHAPE, DTYPE, MICROS, TO_COPY, ("floor", lambda r: number(r.floor)), TARGET),
+    ),
+    "plans": ("Deciding alone", "`t.plan(shape)`.", (NAME, ("time of", lambda r: r.state), SHAPE, MICROS, TARGET)),
+    "single": ("One image, all in all", "Keys, plan and pixels.", (NAME, STATE, SHAPE, DTYPE, MICROS, TARGET)),
+    "fills": (
+        "Fills",
+        "In Random Erasing's rectangles, the paper's law (2 to 40 % of the image).",
+        (NAME, STATE, SHAPE, DTYPE, MICROS, TO_COPY, ("floor", lambda r: number(r.floor)), TARGET),
+    ),
+    "peers": (
+        "Peers",
+        "The same law, state and labels on both sides; below 1 we are faster.",
+        (NAME, PEER, STATE, SHAPE, DTYPE, MICROS, PEER_MICROS, TO_PEER, TARGET),
+    ),
+    "feature maps": (
+        "Feature maps",
+        "DropBlock in training, forward.",
+        (NAME, PEER, STATE, SHAPE, MICROS, PEER_MICROS, TO_PEER, TARGET),
+    ),
+    "loader": (
+        "A DataLoader on JPEG files",
+        "Decode, RandomResizedCrop(224), one stage, collate. The cost is the median of rounds, each against the same "
+        "loader without the stage; below 0 it is noise. Beside it what the stage takes alone.",
+        (
+            ("stage", lambda r: r.name),
+            ("loader", lambda r: r.state),
+            ("images/s", lambda r: number(r.value)),
+            ("cost", lambda r: "–" if r.share is None else f"{r.share:.1%}"),
+            ("alone, µs an image", lambda r: number(r.alone)),
+            TARGET,
+        ),
+    ),
+    "memory": (
+        "Peak memory",
+        "What a call takes besides its images at its highest, as the system counts it, and as a share of the batch. "
+        "`clone` is there to check the measure, and has to come out as 1.",
+        (NAME, STATE, SHAPE, ("MiB", lambda r: number(r.value)), ("share", lambda r: number(r.share)), TARGET),
+    ),
+}
+"""Title, what is measured, and columns of each section."""
+
+
+NUMBERS = {
+    "µs",
+    "× copy_",
+    "floor",
+    "peer's µs",
+    "ours / peer's",
+    "images/s",
+    "cost",
+    "alone, µs an image",
+    "MiB",
+    "share",
+}
+
+
+def markdown(machine: dict[str, Any], rows: Sequence[Row], seconds: float) -> str:
+    """The whole report."""
+    parts = ["# Benchmark results", _machine(machine, seconds), _in_short(rows)]
+    for section, (title, text, columns) in SECTIONS.items():
+        own = [r for r in rows if r.section == section]
+        if own:
+            parts.append(f"## {title}\n\n{text}\n\n{table(own, columns)}")
+    return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    """A Markdown table; columns of numbers are set to the right."""
+    lines = [[head for head, _ in columns], ["---:" if head in NUMBERS else "---" for head, _ in columns]]
+    lines += [[cell(row).replace("|", "\\|") for _, cell in columns] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _machine(machine: dict[str, Any], seconds: float) -> str:
+    versions = machine["versions"]
+    there = ", ".join(f"{name} {v}" for name, v in versions.items() if v is not None)
+    missing = [name for name, v in versions.items() if v is None]
+    lines = [f"- {name}: {value}" for name, value in machine.items() if name != "versions"]
+    lines.append(f"- {there}")
+    if missing:
+        lines.append(f"- not installed: {', '.join(missing)}")
+    lines.append(f"- `python -m benchmarks`, one run of {seconds:.0f} s; medians, and medians of the rounds' ratios")
+    return "\n".join(lines)
+
+
+def _in_short(rows: Sequence[Row]) -> str:
+    """Targets met, and one line a method at the batch of 64 (or the first batch there is)."""
+    judged = [r for r in rows if r.met is not None]
+    parts = [f"## In short\n\n{sum(bool(r.met) for r in judged)} of {len(judged)} targets are met."]
+    shapes = list(dict.fromkeys(r.shape for r in rows if r.section == "methods" and r.shape.count("×") == 3))
+    if shapes:
+        parts.append(_method_lines(rows, shapes[0]))
+    return "\n\n".join(parts)
+
+
+def _method_lines(rows: Sequence[Row], shape: str) -> str:
+    methods = {(r.name, r.state, r.dtype): r for r in rows if r.section == "methods" and r.shape == shape}
+    plan = {r.name: r for r in rows if r.section == "plans" and r.state == "a sample"}
+    heads = ["method", *(f"{state} {dtype}" for dtype in ("uint8", "float32") for state in ("`out=`", "in place"))]
+    lines = [[*heads, "plan, µs a sample", "fastest peer, theirs / ours"], ["---", *["---:"] * 6]]
+    for name in dict.fromkeys(name for name, _, _ in methods):
+        cells = [
+            number(methods[name, state, dtype].to_copy, 2)
+            for dtype in ("uint8", "float32")
+            for state in ("out=", "in place")
+        ]
+        lines.append([name, *cells, number(plan[name].value, 2) if name in plan else "–", _fastest(rows, name, shape)])
+    text = f"Time / `copy_` of a batch {shape}:"
+    return text + "\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _fastest(rows: Sequence[Row], name: str, shape: str) -> str:
+    """The peer that comes nearest to us (or leaves us behind), and by how much."""
+    beside = [r for r in rows if r.section == "peers" and r.name == name and r.shape == shape and r.to_peer]
+    if not beside:
+        return "–"
+    nearest = max(beside, key=lambda r: r.to_peer or 0)
+    return f"{number(1 / (nearest.to_peer or 1), 2)} ({(nearest.peer or '').split()[0]}, {nearest.dtype})"
+
+
+def write(folder: Path, machine: dict[str, Any], rows: Sequence[Row], seconds: float) -> None:
+    """``RESULTS.md`` and ``results.json``."""
+    data = {"machine": machine, "seconds": round(seconds), "rows": [r._asdict() | {"met": r.met} for r in rows]}
+    (folder / "results.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    (folder / "RESULTS.md").write_text(markdown(machine, rows, seconds))

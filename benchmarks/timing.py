@@ -1,0 +1,150 @@
+"""Races: everything that is compared is timed in turns, so that a drift of the machine hits all of it alike."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+Call = Callable[[], Any]
+Shape = tuple[int, ...]
+
+_LONG_ENOUGH = 2e-3
+"""Calls faster than this (in seconds) are repeated within a round until they fill it."""
+_SLOW = 0.1
+"""Calls slower than this are not warmed up again in each round: what a cache saves them is nothing."""
+
+
+class Effort(NamedTuple):
+    """How much is measured, and how often.
+
+    shapes: the batches; the first is a single image.
+    rounds: turns each contender gets at most, and ``least`` at least.
+    budget: seconds a contender may take in one race, unless ``least`` rounds need more.
+    """
+
+    shapes: tuple[Shape, ...]
+    rounds: int
+    least: int
+    budget: float
+    photographs: int
+
+    @property
+    def quick(self) -> bool:
+        return self.rounds == 1
+
+
+FULL = Effort(((3, 224, 224), (64, 3, 224, 224), (256, 3, 224, 224), (16, 3, 1024, 1024)), 21, 3, 0.4, 256)
+QUICK = Effort(((3, 64, 64), (8, 3, 64, 64)), 1, 1, 0.0, 16)
+DTYPES = (torch.uint8, torch.float32)
+
+
+def race(contenders: Mapping[str, Call], effort: Effort) -> dict[str, np.ndarray]:
+    """Seconds a call of each contender, one number a round; NaN in the rounds that a slow one sat out.
+
+    In each round every contender is called once unmeasured, so that it finds the caches as it leaves them itself, then
+    measured. The order turns from round to round.
+    """
+    once = {name: _estimate(call) for name, call in contenders.items()}
+    repeats = {name: max(1, min(1000, int(_LONG_ENOUGH / t))) if not effort.quick else 1 for name, t in once.items()}
+    turns = {}
+    for name, t in once.items():
+        round_cost = t * (repeats[name] + (t < _SLOW))
+        turns[name] = max(effort.least, min(effort.rounds, int(effort.budget / round_cost)))
+    names = list(contenders)
+    seconds = {name: np.full(max(turns.values()), np.nan) for name in names}
+    gc.collect()
+    gc.disable()
+    try:
+        for r in range(max(turns.values())):
+            for name in names[r % len(names) :] + names[: r % len(names)]:
+                if r < turns[name]:
+                    seconds[name][r] = _timed(contenders[name], repeats[name], warm=once[name] < _SLOW)
+    finally:
+        gc.enable()
+    return seconds
+
+
+def _estimate(call: Call) -> float:
+    """Seconds of a call, after a first one that may compile or allocate."""
+    call()
+    start = time.perf_counter()
+    call()
+    return max(1e-7, time.perf_counter() - start)
+
+
+def _timed(call: Call, repeats: int, warm: bool) -> float:
+    if warm:
+        call()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def micros(seconds: np.ndarray) -> float:
+    """The median, in microseconds."""
+    return float(np.nanmedian(seconds) * 1e6)
+
+
+def ratio(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The median of the rounds' ratios."""
+    return float(np.nanmedian(ours / theirs))
+
+
+def images(shape: Shape, dtype: torch.dtype) -> torch.Tensor:
+    """Random images: uint8 over its whole range, or floats in [0, 1)."""
+    generator = torch.Generator().manual_seed(0)
+    if dtype == torch.uint8:
+        return torch.randint(0, 256, shape, dtype=dtype, generator=generator)
+    return torch.rand(shape, dtype=dtype, generator=generator)
+
+
+def named(shape: Shape) -> str:
+    """A shape as the tables write it, such as ``64×3×224×224``."""
+    return "×".join(map(str, shape))
+
+
+def short(dtype: torch.dtype) -> str:
+    """``uint8`` of ``torch.uint8``."""
+    return str(dtype).removeprefix("torch.")
+
+
+class Row(NamedTuple):
+    """One line of the report; what does not apply is None.
+
+    value: in ``unit``.
+    to_copy: time / time of ``out.copy_(x)``.
+    floor: the same for writing just the dropped bytes, which nothing can beat.
+    peer, peer_value, to_peer: who, its value, and ours / theirs.
+    share: of the batch's bytes (memory), or of the time that a loader takes without the stage (loader).
+    alone: µs an image that a loader's stage takes by itself.
+    target: what the field named by ``goal`` is to stay below.
+    """
+
+    section: str
+    name: str
+    state: str = ""
+    shape: str = ""
+    dtype: str = ""
+    value: float | None = None
+    unit: str = "µs"
+    to_copy: float | None = None
+    floor: float | None = None
+    peer: str | None = None
+    peer_value: float | None = None
+    to_peer: float | None = None
+    share: float | None = None
+    alone: float | None = None
+    goal: str | None = None
+    target: float | None = None
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Is the target met? None where there is none."""
+        return None if self.goal is None or self.target is None else getattr(self, self.goal) <= self.target
