@@ -12,7 +12,7 @@ from augdrop.errors import fail
 from augdrop.objects import Objects, check_alike
 from augdrop.plan import Plan
 from augdrop.policy import ERASING, MIXING, Policy
-from augdrop.visibility import View, look
+from augdrop.visibility import look
 
 __all__ = ["ERASING", "MIXING", "Objects", "Policy", "erase", "mix"]
 
@@ -32,11 +32,9 @@ def erase(samples: Sequence[Objects], plan: Plan, policy: Policy = ERASING) -> l
         ([[4.0, 2.0, 6.0, 8.0]], [6])
     """
     hit, dropped = _begin(samples, plan)
-    views = [View(samples[b], row, imported=False, cut=policy.masks == "cut") for row, b in enumerate(hit)]
-    seen = look(views, dropped, policy)
     out = [_unharmed(objects, policy) for objects in samples]
-    for row, b in enumerate(hit):
-        out[b] = _erased(seen[row], samples[b], dropped[row], policy)
+    for b, pixels in zip(hit, dropped, strict=True):
+        out[b] = _erased(samples[b], pixels, policy)
     return out
 
 
@@ -60,40 +58,21 @@ def mix(
         raise fail("annotations.mix", got="a plan without partners", expected="a mix", fix="Use annotations.erase.")
     hit, dropped = _begin(samples, plan)
     pool = samples if others is None else others
-    check_alike([*samples, *others] if others is not None else samples)
+    for i, objects in enumerate(others or ()):
+        objects.check(plan.size, f"{plan.method}: partner {i}")
+    check_alike([*samples, *(others or ())])
     partner = plan.partner.tolist()
-    # What is blended hides nothing of the sample itself.
-    clear = [plan.opacity is not None and plan.opacity[b].item() < 1 for b in range(len(plan))]
-    alone = [others is None and partner[b] == b for b in range(len(plan))]
-    own = [
-        View(samples[b], row, imported=False, cut=not alone[b] or policy.masks == "cut")
-        for row, b in enumerate(hit)
-        if not clear[b]
-    ]
-    pasted = [View(pool[partner[b]], row, imported=True, cut=True) for row, b in enumerate(hit) if not alone[b]]
-    seen = look([*own, *pasted], dropped, policy)
-    kept = {view.row: objects for view, objects in zip(own, seen, strict=False)}
-    came = {view.row: objects for view, objects in zip(pasted, seen[len(own) :], strict=True)}
     out = [_unharmed(objects, policy) for objects in samples]
-    for row, b in enumerate(hit):
-        mine = kept.get(row, out[b])
-        if row not in came:
-            out[b] = _erased(mine, samples[b], dropped[row], policy)
+    for b, pixels in zip(hit, dropped, strict=True):
+        if others is None and partner[b] == b:
+            out[b] = _erased(samples[b], pixels, policy)
             continue
-        segmentation = samples[b].segmentation
-        if segmentation is not None:
-            if clear[b]:
-                raise fail(
-                    f"{plan.method}: segmentation mask",
-                    got="a blend of two images",
-                    expected="pixels of one class each",
-                    fix="Use CutMix, or leave the mask out of the sample.",
-                )
-            theirs = pool[partner[b]].segmentation
-            assert theirs is not None
-            here = dropped[row].to(segmentation.device)
-            segmentation = torch.where(here, theirs.to(segmentation), segmentation)
-        out[b] = _join(mine, came[row], segmentation)
+        own, theirs = samples[b], pool[partner[b]]
+        # What is blended hides nothing of the sample itself.
+        blended = plan.opacity is not None and plan.opacity[b].item() < 1
+        kept = out[b] if blended else look(own, pixels, policy, imported=False, cut=True)
+        came = look(theirs, pixels, policy, imported=True, cut=True)
+        out[b] = _join(kept, came, _paste(own, theirs, pixels, blended))
     return out
 
 
@@ -124,12 +103,26 @@ def _unharmed(objects: Objects, policy: Policy) -> Objects:
     return dataclasses.replace(objects, **flags) if flags else objects
 
 
-def _erased(seen: Objects, before: Objects, dropped: Tensor, policy: Policy) -> Objects:
-    """Masks of a sample whose pixels were erased, by the policy."""
-    if before.segmentation is None or policy.masks == "keep":
-        return seen
-    fill = before.segmentation.masked_fill(dropped.to(before.segmentation.device), policy.mask_fill)
-    return dataclasses.replace(seen, segmentation=fill)
+def _erased(objects: Objects, dropped: Tensor, policy: Policy) -> Objects:
+    left = look(objects, dropped, policy, imported=False, cut=policy.masks == "cut")
+    classes = objects.segmentation
+    if classes is None or policy.masks == "keep":
+        return left
+    return dataclasses.replace(left, segmentation=classes.masked_fill(dropped.to(classes.device), policy.mask_fill))
+
+
+def _paste(own: Objects, theirs: Objects, dropped: Tensor, blended: bool) -> Tensor | None:
+    """The segmentation of a mix."""
+    if own.segmentation is None or theirs.segmentation is None:
+        return None
+    if blended:
+        raise fail(
+            "segmentation mask",
+            got="a blend of two images",
+            expected="pixels of one class each",
+            fix="Use CutMix, or leave the mask out of the sample.",
+        )
+    return torch.where(dropped.to(own.segmentation.device), theirs.segmentation.to(own.segmentation), own.segmentation)
 
 
 def _join(own: Objects, other: Objects, segmentation: Tensor | None) -> Objects:
