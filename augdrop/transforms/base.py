@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, Self, TypedDict, Unpack
+from typing import Any, ClassVar, NamedTuple, Self, TypedDict
 
 import torch
-from augdrop.annotations import ERASING, MIXING, Policy
-from augdrop.samples import unpack
 from torch import Tensor
 from torchvision.transforms import v2
 
 from augdrop import labels
+from augdrop.annotations import ERASING, MIXING, Policy
 from augdrop.errors import fail, nearest
 from augdrop.keys import Ids, resolve
 from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.rng import Draws, stream_key
+from augdrop.samples import unpack
 from augdrop.transforms import compiled
 
 
@@ -79,6 +79,8 @@ class Transform(v2.Transform):
     mixes: bool = False
     uses_pixels: bool = False
     """Does the plan depend on the images (by a score map)?"""
+    uses_boxes: bool = False
+    """Does the plan depend on the samples' object boxes?"""
 
     _arguments: dict[str, Any]
 
@@ -156,6 +158,12 @@ class Transform(v2.Transform):
         """Keyword arguments for `augdrop.labels.mix`, or None where labels stay as they are."""
         return None
 
+    def mix_labels(self, target: Tensor, plan: Plan | Plans, x: Tensor) -> Any:
+        """The targets of a mixed batch ``x``; see `augdrop.labels.mix`."""
+        over_frames = len(plan.hit) != batch_size(x)
+        shares = labels.OverFrames.of(plan, x.shape[1]) if over_frames else plan
+        return labels.mix(target, shares, **(self.label_options() or {}))
+
     def policy(self) -> Policy:
         """What happens to annotations."""
         return MIXING if self.mixes else ERASING
@@ -175,8 +183,9 @@ class Transform(v2.Transform):
             x = inputs[0]
             plan = self.decide(x, self.draws(batch_size(x), keys, epoch), **given)
             target = inputs[1:]
+            # Labels first: if they are wrong, nothing has been painted yet.
             if target and self.mixes:
-                target = (labels.mix(target[0], plan, **(self.label_options() or {})),)
+                target = (self.mix_labels(target[0], plan, x),)
             x = self.apply(x, plan, inplace=inplace, out=out)
             return (x, *target) if target else x
         batch = unpack(inputs, labels_getter=self.__dict__.get("labels_getter", "default"))
@@ -188,11 +197,16 @@ class Transform(v2.Transform):
                 expected="one for all samples, for they are mixed",
                 fix="Resize or crop before mixing.",
             )
+        if out is not None and not (len(batch.groups) == 1 and not batch.groups[0].extra):
+            raise fail(
+                f"{type(self).__name__}: out", got="several images", expected="one", fix="Leave out= to tensors."
+            )
         plans = []
         for group in batch.groups:
             at = group.positions
             part = Draws(draws.stream, draws.keys[at], draws.epochs[at])
-            plans.append(self.decide(group.images, part, **given))
+            seen = {"boxes": batch.boxes(group)} if self.uses_boxes else {}
+            plans.append(self.decide(group.images, part, **given, **seen))
 
         def paint(images: Tensor, plan: Plan | Plans, ours: bool) -> Tensor:
             return self.apply(images, plan, inplace=inplace or (ours and out is None), out=out)

@@ -47,6 +47,8 @@ def call(transform: Transform, inputs: tuple[Any, ...], keys: Any, epoch: Any, u
     y, lam = inputs[1], lam.detach()
     if not transform.mixes:
         return painted, y
+    if len(lam) != len(y) and x.ndim == 5:
+        lam, partner = labels.OverFrames.of(_Shares(partner, lam), x.shape[1])
     if transform.label_options()["form"] == "pairs":  # type: ignore[index]
         return painted, (y, y[partner], lam.to(torch.float32))
     return painted, torch.ops.augdrop.mix_labels(y, partner, lam, transform._handle)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from augdrop.errors import fail
 from augdrop.keys import Ids
+from augdrop.plan import Plan
 from augdrop.plans import Plans, restrict
 from augdrop.rng import Draws
 from augdrop.transforms.base import Transform, batch_size
@@ -64,6 +65,10 @@ class _Composition(Transform):
         return ""
 
 
+def _boxes_for(member: Transform, given: dict[str, Any]) -> dict[str, Any]:
+    return {"boxes": given["boxes"]} if member.uses_boxes and "boxes" in given else {}
+
+
 class Compose(_Composition):
     """Methods one after the other.
 
@@ -94,7 +99,7 @@ class Compose(_Composition):
         plans = []
         for i, t in enumerate(self.members):
             source = partners if t.mixes else None
-            plan = t.decide(x, self._draws_of(t, draws), partners=source)
+            plan = t.decide(x, self._draws_of(t, draws), partners=source, **_boxes_for(t, given))
             plans.append(plan)
             if any(later.uses_pixels for later in self.members[i + 1 :]):
                 x = t.apply(x, plan, source=source)
@@ -180,7 +185,7 @@ class OneOf(_Composition):
         choice = np.searchsorted(self._bounds, draws.uniforms(1)[:, 0], side="right").clip(max=len(self.weights) - 1)
         plans = []
         for i, t in enumerate(self.members):
-            plan = t.decide(x, self._draws_of(t, draws), partners=partners if t.mixes else None)
+            plan = t.decide(x, self._draws_of(t, draws), partners=partners if t.mixes else None, **_boxes_for(t, given))
             chosen = torch.from_numpy(choice == i)
             if len(plan.hit) != len(chosen):
                 chosen = chosen.repeat_interleave(len(plan.hit) // len(chosen))
@@ -192,28 +197,22 @@ class OneOf(_Composition):
     def apply(
         self, x: Tensor, plan: Plans, *, inplace: bool = False, out: Tensor | None = None, source: Tensor | None = None
     ) -> Tensor:
-        parts = [(t, p) for t, p in zip(self.members, plan.plans, strict=True) if bool(p.hit.any())]
-        # A single mix can run in place if it runs first; more of them need the original batch kept.
-        parts.sort(key=lambda part: not part[0].mixes)
-        mixing = sum(t.mixes for t, _ in parts)
-        nested = any(isinstance(p, Plans) for _, p in parts)
-        if not parts:
-            parts = [(self.members[0], plan.plans[0])]
-        original = x if source is None else source
-        if inplace and (mixing > 1 or nested) and source is None:
-            original = x.clone()
+        chosen = [(t, p) for t, p in zip(self.members, plan.plans, strict=True) if bool(p.hit.any())]
+        simple = [(t, p) for t, p in chosen if isinstance(p, Plan)]
+        nested = [(t, p) for t, p in chosen if isinstance(p, Plans)]
+        # A single mix can run in place if it runs first; otherwise the batch as it came is kept for those who need it.
+        simple.sort(key=lambda part: not part[0].mixes)
+        needed = bool(nested) or sum(t.mixes for t, _ in simple) > 1
+        original = source if source is not None else x.clone() if inplace and needed else x
         grad = torch.is_grad_enabled() and x.requires_grad
         result = x
-        for i, (t, p) in enumerate(parts):
-            if isinstance(p, Plans):
-                changed = t.apply(original, p)
-                hit = p.hit.to(x.device).view(-1, *[1] * (x.ndim - 1)) if x.ndim > 3 else p.hit.to(x.device)
-                changed = torch.where(hit, changed, result)
-                result = changed if i or not (inplace or out is not None) else (x if inplace else out).copy_(changed)  # type: ignore[union-attr]
-                continue
-            partners = original if t.mixes and (i or source is not None or original is not x) else None
-            if i == 0:
-                result = t.apply(x, p, inplace=inplace, out=out, source=partners)
-            else:
-                result = t.apply(result, p, inplace=not grad, source=partners)
+        for i, (t, p) in enumerate(simple):
+            partners = original if t.mixes and original is not result else None
+            result = t.apply(result, p, inplace=not grad if i else inplace, out=None if i else out, source=partners)
+        if not simple and not inplace:
+            result = x.clone() if out is None else out.copy_(x)
+        for t, p in nested:
+            hit = p.hit.to(x.device).view(-1, *[1] * (x.ndim - 1)) if x.ndim > 3 else p.hit.to(x.device)
+            spliced = torch.where(hit, t.apply(original, p), result)
+            result = spliced if grad else result.copy_(spliced)
         return result

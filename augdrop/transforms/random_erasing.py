@@ -112,10 +112,10 @@ def whole_pixels(boxes: list[Tensor] | None, batch: int, size: tuple[int, int], 
         else [b.detach().cpu().double().numpy()[:, [1, 0, 3, 2]] for b in boxes]
     )
     most = max((len(o) for o in objects), default=0)
-    table = np.zeros((batch, most + image_too, 4), np.int64)
-    for row, o in zip(table, objects, strict=True):
+    # The image goes first: the draws of a box go by its number, and that must not depend on the batch.
+    table = np.zeros((batch, image_too + most, 4), np.int64)
+    table[:, : int(image_too)] = 0, 0, *size
+    for row, o in zip(table[:, int(image_too) :], objects, strict=True):
         low, high = np.floor(o[:, :2]), np.ceil(o[:, 2:])
         row[: len(o)] = np.clip(np.concatenate([low, high], 1), 0, [*size, *size])
-    if image_too:
-        table[:, -1] = 0, 0, *size
     return table

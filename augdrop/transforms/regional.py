@@ -6,9 +6,9 @@ from typing import Any, Protocol, Unpack
 
 import numpy as np
 import torch
-from augdrop.annotations import Policy
 from torch import Tensor
 
+from augdrop.annotations import Policy
 from augdrop.errors import fail, nearest
 from augdrop.fills import Fill, Partner, as_fill
 from augdrop.kernels.dispatch import apply
@@ -56,7 +56,12 @@ class RegionalDropout(Transform):
         name = type(self).__name__
         for option in options:
             if option not in OPTIONS | MIX_OPTIONS:
-                raise fail(f"{name}: option", got=repr(option), expected="a parameter", fix=nearest(option, valid_options(type(self))))
+                raise fail(
+                    f"{name}: option",
+                    got=repr(option),
+                    expected="a parameter",
+                    fix=nearest(option, valid_options(type(self))),
+                )
         if not callable(getattr(where, "sample", None)):
             raise fail(
                 f"{name}: where",

@@ -43,7 +43,9 @@ def make(name: str, **options: object) -> Transform:
 MIXING = [name for name in METHODS if ad.METHODS[name](**{}).mixes]
 
 
-def images(batch: int = 6, size: tuple[int, int] = (48, 64), dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
+def images(
+    batch: int = 6, size: tuple[int, int] = (48, 64), dtype: torch.dtype = torch.float32, seed: int = 0
+) -> Tensor:
     """A batch in which no two pixels' neighbourhoods look alike."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randint(1, 250, (batch, 3, *size), generator=generator)

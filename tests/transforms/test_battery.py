@@ -219,7 +219,9 @@ def test_each_frame_may_have_a_region_of_its_own(name):
     y, plan = t.with_plan(x, keys=[0, 1, 2, 3])
     assert y.shape == x.shape and len(plan) == 32
     shares = plan.lam.view(4, 8)
-    assert name in ("GridDropout",) or (shares[0] != shares[0, 0]).any() or not torch.equal(plan.mask()[0], plan.mask()[1])
+    assert (
+        name in ("GridDropout",) or (shares[0] != shares[0, 0]).any() or not torch.equal(plan.mask()[0], plan.mask()[1])
+    )
     if plan.partner is not None:
         assert torch.equal(plan.partner % 8, torch.arange(8).repeat(4))
     out = torch.empty_like(x)

@@ -11,9 +11,9 @@ import PIL.Image
 from torch import Tensor
 from torchvision import tv_tensors
 
-from augdrop.edge import KeyPoints
 from augdrop.errors import fail
-from augdrop.tree import Path, at, is_sequence, leaves
+from augdrop.samples.edge import KeyPoints
+from augdrop.samples.tree import Path, at, is_sequence, leaves
 
 IMAGES = ("image", "images", "img", "imgs", "pixel_values", "video", "videos", "inputs", "x")
 BOXES = ("boxes", "bboxes")

@@ -8,13 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from augdrop.annotations.objects import Objects, check_alike
+from augdrop.annotations.policy import ERASING, MIXING, Policy
+from augdrop.annotations.visibility import look
 from augdrop.errors import fail
-from augdrop.objects import Objects, check_alike
 from augdrop.plan import Plan
-from augdrop.policy import ERASING, MIXING, Policy
-from augdrop.visibility import look
-
-__all__ = ["ERASING", "MIXING", "Objects", "Policy", "erase", "mix"]
 
 
 def erase(samples: Sequence[Objects], plan: Plan, policy: Policy = ERASING) -> list[Objects]:

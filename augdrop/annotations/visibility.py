@@ -7,10 +7,10 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from augdrop.annotations.objects import Objects
+from augdrop.annotations.policy import Policy
 from augdrop.errors import fail
 from augdrop.kernels.coverage import shown
-from augdrop.objects import Objects
-from augdrop.policy import Policy
 from augdrop.regions.mask import Mask
 
 SLIVER = 1e-6

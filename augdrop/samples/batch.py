@@ -15,14 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from augdrop import annotations, edge, labels, roles
-from augdrop.annotated import Annotated, annotated
+from augdrop import annotations, labels
+from augdrop.annotations.policy import Policy
 from augdrop.errors import fail
 from augdrop.plan import Plan
 from augdrop.plans import Plans
-from augdrop.policy import Policy
-from augdrop.roles import Column, Layout
-from augdrop.tree import Path, at, leaves, rebuild
+from augdrop.samples import edge, roles
+from augdrop.samples.annotated import Annotated, annotated
+from augdrop.samples.roles import Column, Layout
+from augdrop.samples.tree import Path, at, leaves, rebuild
 
 Paint = Callable[[Tensor, Any, bool], Tensor]
 """``paint(images, plan, ours)``: the painted images; where ``ours``, they are a copy that may be painted in place."""
@@ -76,6 +77,11 @@ class Batch:
     def annotated(self) -> bool:
         """Are there boxes, masks or keypoints?"""
         return bool(self.homes)
+
+    def boxes(self, group: Group) -> list[Tensor]:
+        """The object boxes of a group's samples, float ``[K, 4]`` each as ``x0, y0, x1, y1``; none where there are none."""
+        found = [[h.read(self.root, b).boxes for h in self.homes] for b in group.positions]
+        return [next((v for v in given if v is not None), torch.zeros(0, 4)) for given in found]
 
     def finish(
         self,

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augdrop import edge, roles
+from augdrop.annotations.objects import Objects
 from augdrop.errors import fail
-from augdrop.objects import Objects
-from augdrop.roles import Column
-from augdrop.tree import Path, at
+from augdrop.samples import edge, roles
+from augdrop.samples.roles import Column
+from augdrop.samples.tree import Path, at
 
 AS_GIVEN = "boxes as given"
 """A field that carries boxes of another format along, so that those that did not change come back bit for bit."""
