@@ -150,8 +150,8 @@ def plans(effort: Effort) -> Iterator[Row]:
             shape = (batch, 3, *size)
             given = subject.given(torch.empty(shape, device="meta"))
             calls[batch] = lambda shape=shape, given=given, t=subject.transform: t.plan(shape, **given)
-        seconds = race(calls, effort)  # type: ignore[arg-type]
-        one, many = micros(seconds[1]), micros(seconds[256]) / 256  # type: ignore[index]
+        seconds = race(calls, effort)
+        one, many = micros(seconds[1]), micros(seconds[256]) / 256
         yield Row("plans", subject.name, "a call", named((1, 3, *size)), value=one, goal="value", target=10.0)
         yield Row("plans", subject.name, "a sample", named((256, 3, *size)), value=many, goal="value", target=0.5)
 

@@ -163,7 +163,7 @@ def timm_random_erasing_pixel(x: Tensor, y: Tensor) -> Call:
 def _timm_mixup(x: Tensor, y: Tensor, mode: str, **alphas: float) -> Call:
     from timm.data import Mixup
 
-    t = Mixup(**alphas, mode=mode, num_classes=CLASSES)  # type: ignore[arg-type]
+    t = Mixup(**alphas, mode=mode, num_classes=CLASSES)
     return lambda: t(x, y)
 
 

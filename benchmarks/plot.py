@@ -52,7 +52,7 @@ def _methods(axis: Any, rows: Sequence[Row]) -> None:
             axis.plot(r.to_copy, y, "o", color=colour, ms=7, label=state if r.name == names[0] else None)
             if r.target:
                 axis.plot(r.target, y, "|", color="black", ms=12, mew=2)
-            _beside(axis, number(r.to_copy, 2), r.to_copy, y, left=r.to_copy < 1)  # type: ignore[operator]
+            _beside(axis, number(r.to_copy, 2), r.to_copy, y, left=r.to_copy < 1)
     axis.plot([], [], "|", color="black", ms=12, mew=2, label="target")
     axis.axvline(1, color=_GREY, lw=1, zorder=0)
     axis.set_yticks(range(len(names)), names)

@@ -34,7 +34,7 @@ def sample(photograph, objects):
     masks = ((2 * x - x0 - x1) / (x1 - x0)) ** 2 + ((2 * y - y0 - y1) / (y1 - y0)) ** 2 <= 1
     return {
         "image": tv_tensors.Image(image),
-        "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(HEIGHT, WIDTH)),  # type: ignore[call-arg]
+        "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(HEIGHT, WIDTH)),
         "masks": tv_tensors.Mask(masks),
         "labels": torch.tensor([NAMES.index(name) for name in objects]),
     }

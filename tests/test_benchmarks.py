@@ -54,6 +54,16 @@ def test_every_peer_has_a_row_or_is_named_as_missing(rows):
         assert f"{p.library} {p.call}" in there or p.library in there
 
 
+def test_a_missing_peer_is_named_once(monkeypatch):
+    from benchmarks.peers import rows
+    from benchmarks.timing import QUICK
+
+    monkeypatch.setitem(sys.modules, "paraug", None)  # importing it now raises
+    (row,) = rows(QUICK, lambda p: p.library == "paraug")
+    assert row.note == "paraug is not installed"
+    assert row.met is None
+
+
 def test_every_section_has_rows(rows):
     from benchmarks.memory import available
     from benchmarks.report import SECTIONS
