@@ -94,6 +94,17 @@ def load8(typingctx, bytes_):
 
 
 @intrinsic
+def first_byte(typingctx, word):
+    """Which byte of a uint64 that is not 0 is the first in memory that is not 0."""
+
+    def codegen(context, builder, signature, args):
+        zeros = builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        return builder.lshr(zeros, ir.Constant(ir.IntType(64), 3))
+
+    return types.int64(word), codegen
+
+
+@intrinsic
 def take(typingctx, counter):
     """Add one to the int64 that a record begins with, and return what it was: how threads share out work."""
 

@@ -11,7 +11,7 @@ from numba import njit
 
 from augdrop.kernels.casts import cast, rounded
 from augdrop.kernels.place import place, source_at
-from augdrop.memory import ahead, like, pointer
+from augdrop.memory import address, ahead, copy_run, like, pointer
 
 
 def working_type(dtype: torch.dtype) -> torch.dtype:
@@ -26,21 +26,24 @@ def weights(opacity: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, to
 
 
 @njit(nogil=True)
-def blend(job, out, wide, from_saved, b, t, c, y0, y1, x0, x1):
-    """Mix one rectangle of one plane in type ``wide``."""
+def blend(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch):
+    """Paint runs by mixing them with another image, in type ``wide``."""
     own, other = pointer(job.own, wide)[b], pointer(job.other, wide)[b]
-    k = job.interleaved
-    o = place(job, b, t, c, y0, x0)
-    i = b * job.x_sample + t * job.x_frame + c * job.x_channel + y0 * job.x_row + x0 * k
+    k, o = job.interleaved, place(job, b, t, c, y0, 0)
+    i = b * job.x_sample + t * job.x_frame + c * job.x_channel + y0 * job.x_row
     source, stride = source_at(job, out, from_saved, b, t, c, y0)
-    x, n = like(job.x, out), (x1 - x0) * k
+    x, mixed = like(job.x, out), like(address(scratch), out)
     for y in range(y1 - y0):
-        to, of = ahead(out, o + y * job.out_row), ahead(source, y * stride + x0 * k)
-        if job.copy:
-            _mix(to, ahead(x, i + y * job.x_row), of, n, own, other)
-        else:
-            # Naming the one pointer twice lets LLVM see that reading and writing go in step.
-            _mix(to, to, of, n, own, other)
+        for run in range(n):
+            x0, length = spans[3 * run] * k, (spans[3 * run + 1] - spans[3 * run]) * k
+            to = o + y * job.out_row + x0
+            of, with_ = ahead(x, i + y * job.x_row + x0), ahead(source, y * stride + x0)
+            if job.copy:
+                _mix(ahead(out, to), of, with_, length, own, other)
+            else:
+                # Reading and writing one place keeps LLVM from wide registers, so that a row goes by way of the scratch.
+                _mix(mixed, of, with_, length, own, other)
+                copy_run(out, to, mixed, 0, length)
 
 
 @njit(nogil=True)

@@ -1,6 +1,6 @@
 """The blur fill: means of squares, interpolated bilinearly wherever a pixel is dropped, and only there.
 
-Down, then along, with one rounding after each operation: compiled code and plain torch agree to the last bit.
+Along, then down, with one rounding after each operation: compiled code and plain torch agree to the last bit.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from torch import Tensor
 
 from augdrop.kernels.casts import rounded
 from augdrop.kernels.place import place
-from augdrop.memory import address, pointer
+from augdrop.memory import address, ahead, like, pointer
 
 
 def smooth(cells: Tensor, factor: int, height: int, width: int, dtype: torch.dtype) -> Tensor:
     """Cells ``[..., h, w]`` of `augdrop.kernels.statistics.cell_means` as an image of ``dtype``: the definition."""
     rows, columns = (_taps(n, factor).to(cells.device) for n in (height, width))
     down, along = (weights(n, factor, cells.dtype).to(cells.device) for n in (height, width))
-    a, b = (cells[..., (rows + i).clamp(0, cells.shape[-2] - 1), :] for i in (0, 1))
-    lines = a * down[0, :, None] + b * down[1, :, None]
-    a, b = (lines[..., (columns + i).clamp(0, cells.shape[-1] - 1)] for i in (0, 1))
-    image = a * along[0] + b * along[1]
+    left, right = (cells[..., (columns + i).clamp(0, cells.shape[-1] - 1)] for i in (0, 1))
+    lines = left * along[0] + right * along[1]
+    above, below = (lines[..., (rows + i).clamp(0, cells.shape[-2] - 1), :] for i in (0, 1))
+    image = above * down[0, :, None] + below * down[1, :, None]
     return (image if dtype.is_floating_point else image.round()).to(dtype)
 
 
@@ -41,30 +41,42 @@ def weights(n: int, factor: int, wide: torch.dtype) -> Tensor:
 
 
 @njit(nogil=True)
-def blur(job, out, wide, b, t, c, y0, y1, x0, x1, scratch):
-    """Interpolate one rectangle of one plane in type ``wide``."""
-    k, factor = job.interleaved, job.factor
-    rows, columns = job.cell_rows, job.cell_columns
-    down, along = pointer(job.y_weights, wide), pointer(job.x_weights, wide)
-    cells, line = pointer(job.cells, wide), pointer(address(scratch), wide)
-    first, last = max(_tap(x0, factor), 0), min(_tap(x1 - 1, factor) + 2, columns)
-    for i in range(k):
-        plane = ((b * job.frames + t) * job.channels * k + c * k + i) * rows * columns
+def blur(job, out, wide, b, t, c, y0, y1, spans, n, scratch):
+    """Paint runs with the interpolated cells, in type ``wide``."""
+    k, factor, width = job.interleaved, job.factor, job.width
+    down = pointer(job.y_weights, wide)
+    # What the scratch holds: which two rows of cells, and these rows, stretched to the image's width.
+    held, lines = pointer(address(scratch), np.int64), pointer(address(scratch) + 64, wide)
+    for channel in range(k):
+        plane = ((b * job.frames + t) * job.channels + c) * k + channel
+        o = place(job, b, t, c, y0, 0) + channel
         for y in range(y0, y1):
             tap = _tap(y, factor)
-            above = plane + max(tap, 0) * columns
-            below = plane + min(tap + 1, rows - 1) * columns
-            for j in range(first, last):
-                line[j] = cells[above + j] * down[y] + cells[below + j] * down[job.height + y]
-            o = place(job, b, t, c, y, 0) + i
-            x = np.int64(x0)
-            while x < x1:
-                tap = _tap(x, factor)
-                until = min(np.int64(x1), factor * (tap + 1) + factor // 2)
-                left, right = line[max(tap, 0)], line[min(tap + 1, columns - 1)]
-                for j in range(x, until):
-                    out[o + j * k] = rounded(out[0], left * along[j] + right * along[job.width + j])
-                x = until
+            above, below = plane * job.cell_rows + max(tap, 0), plane * job.cell_rows + min(tap + 1, job.cell_rows - 1)
+            if held[0] != above + 1 or held[1] != below + 1:
+                held[0], held[1] = above + 1, below + 1
+                _stretch(job, above, lines)
+                _stretch(job, below, ahead(lines, width))
+            first, second = down[y], down[job.height + y]
+            for i in range(n):
+                to = o + (y - y0) * job.out_row
+                for x in range(spans[3 * i], spans[3 * i + 1]):
+                    out[to + x * k] = rounded(out[0], lines[x] * first + lines[width + x] * second)
+
+
+@njit(nogil=True)
+def _stretch(job, row, line):
+    """Interpolate a row of cells to the width of the image."""
+    columns, width, factor = job.cell_columns, job.width, job.factor
+    cells, along = ahead(like(job.cells, line), row * columns), like(job.x_weights, line)
+    x = np.int64(0)
+    while x < width:
+        tap = _tap(x, factor)
+        until = min(width, factor * (tap + 1) + factor // 2)
+        left, right = cells[max(tap, 0)], cells[min(tap + 1, columns - 1)]
+        for j in range(x, until):
+            line[j] = left * along[j] + right * along[width + j]
+        x = until
 
 
 @njit(nogil=True, inline="always")

@@ -20,7 +20,7 @@ from augdrop.kernels.painter import BLEND, BLUR, NOISE, SOURCE, TABLE
 from augdrop.kernels.statistics import SCALARS, WIDE
 from augdrop.kernels.walk import kernel
 from augdrop.regions.base import Region
-from augdrop.regions.spans import BLOCKS, BOXES
+from augdrop.regions.spans import BLOCKS, BOXES, GRID, MASK
 
 _WORDS = {1: np.uint8, 2: np.int16, 4: np.int32, 8: np.int64}
 _SLAB = 1 << 19
@@ -78,6 +78,7 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
             job.fill, job.own, job.other = BLEND, own.data_ptr(), other.data_ptr()
     else:
         keep += _fill(job, how)
+    job.select = job.copy and job.fill == TABLE and _selects(job, how.table)
     job.order = order.ctypes.data
     size = x.numel() * x.element_size()
     n = threads.threads_for(size)
@@ -89,6 +90,12 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
     else:
         threads.run(kernel(_WORDS[x.element_size()], None), job, n)
     return True
+
+
+def _selects(job: Job, table: Tensor | None) -> bool:
+    """Whether to choose element by element: a region of many short runs, and a colour that is one number a row."""
+    grey = job.interleaved == 1 or (table is not None and table.numel() > 1 and bool((table == table[..., :1]).all()))
+    return job.kind in (GRID, MASK) and job.table_boxes == 1 and grey
 
 
 def _fill(job: Job, how: Paint) -> list[Tensor]:

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 _WHOLE = """
-    next units samples slabs by_rows copy
+    next units samples slabs by_rows copy select
     x x_sample x_frame x_channel x_row
     out out_sample out_frame out_channel out_row
     source source_sample source_frame source_channel source_row
@@ -27,7 +27,8 @@ class Job(ctypes.Structure):
 
     * ``next`` of ``units``: the next piece of work that nobody has taken. A piece is a sample or, with more than one of the
       ``slabs``, some of a sample's rows; ``by_rows`` makes it a slab of all samples, which then depend on each other.
-    * ``x``, ``out``, ``source``: images and their strides, in elements. ``copy``: ``out`` does not hold ``x`` yet.
+    * ``x``, ``out``, ``source``: images and their strides, in elements. ``copy``: ``out`` does not hold ``x`` yet; ``select``: copy
+      and paint in one go, see `augdrop.kernels.select`.
     * ``frames`` … ``interleaved``: the shape; with interleaved channels ``channels`` is 1.
     * ``kind`` … ``bit_samples``: the packed region, see `augdrop.regions.spans`.
     * ``hit``: bool ``[B]``; ``order``: int64 ``[B, 3]``, see `augdrop.kernels.order`; ``index``: int64 ``[B]``, whom to copy from;

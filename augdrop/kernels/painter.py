@@ -15,60 +15,87 @@ from augdrop.memory import ahead, copy_run, fill_run, like
 TABLE, NOISE, SOURCE, BLEND, BLUR = range(5)
 
 
-def paint(job, out, wide, from_saved, b, t, c, y0, y1, x0, x1, box, scratch):
-    """Paint rows ``y0`` to ``y1`` and columns ``x0`` to ``x1`` of a plane; ``scratch`` has room for some rows of values."""
+def paint(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch):
+    """Paint the runs ``spans [n, 3]`` of rows ``y0`` to ``y1`` of a plane; ``scratch`` has room for some rows of values."""
     raise NotImplementedError
 
 
 @overload(paint)
-def _paint(job, out, wide, from_saved, b, t, c, y0, y1, x0, x1, box, scratch):
+def _paint(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch):
     if isinstance(wide, types.NoneType):
         return move
     return compute
 
 
-def compute(job, out, wide, from_saved, b, t, c, y0, y1, x0, x1, box, scratch):
+def compute(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch):
     """Paint what takes arithmetic, and so a kernel for each dtype."""
     if job.fill == BLEND:
-        blend(job, out, wide, from_saved, b, t, c, y0, y1, x0, x1)
+        blend(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch)
     else:
-        blur(job, out, wide, b, t, c, y0, y1, x0, x1, scratch)
+        blur(job, out, wide, b, t, c, y0, y1, spans, n, scratch)
 
 
-def move(job, out, wide, from_saved, b, t, c, y0, y1, x0, x1, box, scratch):
+def move(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch):
     """Paint with a colour, noise, or the same pixels of another image: bytes, which one kernel moves for every dtype."""
-    k, n = job.interleaved, np.int64(x1 - x0)
-    o, row = place(job, b, t, c, y0, x0), job.out_row
     if job.fill == TABLE:
-        _colour(job, out, o, row, y1 - y0, n, b, c, box)
+        colour(job, out, b, t, c, y0, y1, spans, n)
     elif job.fill == SOURCE:
-        source, stride = source_at(job, out, from_saved, b, t, c, y0)
-        for y in range(y1 - y0):
-            copy_run(out, o + y * row, source, y * stride + x0 * k, n * k)
+        paste(job, out, from_saved, b, t, c, y0, y1, spans, n)
     else:
-        for y in range(y0, y1):
-            for i in range(k):
-                plane = (t * job.channels * k + c * k + i) * job.height
-                noise_run(job, b, (plane + y) * job.width + x0, n, out, o + (y - y0) * row + i, k, scratch)
+        speckle(job, out, b, t, c, y0, y1, spans, n, scratch)
 
 
 @njit(nogil=True)
-def _colour(job, out, o, row, lines, n, b, c, box):
-    """Write ``lines`` runs of ``n`` pixels in the sample's and box's own colour."""
-    k = job.interleaved
-    at = (b if job.table_samples > 1 else 0) * job.table_boxes + (box if job.table_boxes > 1 else 0)
-    table = ahead(like(job.table, out), at * job.table_channels)
-    if k == 1 or _grey(table, k):
-        value = table[c if k == 1 else 0]
-        for y in range(lines):
-            fill_run(out, o + y * row, n * k, value)
+def colour(job, out, b, t, c, y0, y1, spans, n):
+    """Paint with the sample's and box's own colour."""
+    k, row, o = job.interleaved, job.out_row, place(job, b, t, c, y0, 0)
+    table = like(job.table, out)
+    if job.table_samples > 1:
+        table = ahead(table, b * job.table_boxes * job.table_channels)
+    if k == 1 and job.table_boxes == 1:
+        value = table[c]
+        for y in range(y1 - y0):
+            for i in range(n):
+                fill_run(out, o + y * row + spans[3 * i], spans[3 * i + 1] - spans[3 * i], value)
         return
-    # The first line pixel by pixel, the others from the first.
-    for x in range(n):
-        for i in range(k):
-            out[o + x * k + i] = table[i]
-    for y in range(1, lines):
-        copy_run(out, o + y * row, out, o, n * k)
+    for i in range(n):
+        own = ahead(table, spans[3 * i + 2] * job.table_channels if job.table_boxes > 1 else 0)
+        start, width = o + spans[3 * i] * k, np.int64(spans[3 * i + 1] - spans[3 * i])
+        if k == 1 or _grey(own, k):
+            for y in range(y1 - y0):
+                fill_run(out, start + y * row, width * k, own[c if k == 1 else 0])
+        else:
+            # The first row pixel by pixel, the others from the first.
+            for x in range(width):
+                for channel in range(k):
+                    out[start + x * k + channel] = own[channel]
+            for y in range(1, y1 - y0):
+                copy_run(out, start + y * row, out, start, width * k)
+
+
+@njit(nogil=True)
+def paste(job, out, from_saved, b, t, c, y0, y1, spans, n):
+    """Paint with the same pixels of another image."""
+    k, row, o = job.interleaved, job.out_row, place(job, b, t, c, y0, 0)
+    source, stride = source_at(job, out, from_saved, b, t, c, y0)
+    for y in range(y1 - y0):
+        for i in range(n):
+            x0 = spans[3 * i] * k
+            copy_run(out, o + y * row + x0, source, y * stride + x0, (spans[3 * i + 1] - spans[3 * i]) * k)
+
+
+@njit(nogil=True)
+def speckle(job, out, b, t, c, y0, y1, spans, n, scratch):
+    """Paint with the sample's noise."""
+    k = job.interleaved
+    for channel in range(k):
+        plane = ((t * job.channels + c) * k + channel) * job.height
+        o = place(job, b, t, c, y0, 0) + channel
+        for y in range(y0, y1):
+            for i in range(n):
+                x0, width = np.int64(spans[3 * i]), np.int64(spans[3 * i + 1] - spans[3 * i])
+                to = o + (y - y0) * job.out_row + x0 * k
+                noise_run(job, b, (plane + y) * job.width + x0, width, out, to, k, scratch)
 
 
 @njit(nogil=True)

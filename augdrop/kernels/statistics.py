@@ -102,12 +102,13 @@ def _job(x: Tensor, hit: Tensor, result: Tensor) -> Job | None:
 @cache
 def _sums_kernel(scalar: type) -> threads.Kernel:
     total = np.float64 if issubclass(scalar, np.floating) else np.int32 if scalar is np.uint8 else np.int64
+    small = np.dtype(scalar).itemsize <= 2
 
     @cfunc(types.void(types.CPointer(RECORD)), cache=True)
     def run(shared):
         job = carray(shared, 1)[0]
         line = np.empty(job.width * job.interleaved, total)
-        sum_planes(shared, job, pointer(job.x, scalar), data(line))
+        sum_planes(shared, job, pointer(job.x, scalar), data(line), small)
 
     return run
 
@@ -115,18 +116,19 @@ def _sums_kernel(scalar: type) -> threads.Kernel:
 @cache
 def _cells_kernel(scalar: type, wide: type) -> threads.Kernel:
     total = wide if issubclass(scalar, np.floating) else np.int32 if scalar is np.uint8 else np.int64
+    small = np.dtype(scalar).itemsize <= 2
 
     @cfunc(types.void(types.CPointer(RECORD)), cache=True)
     def run(shared):
         job = carray(shared, 1)[0]
         line = np.empty(job.width * job.interleaved, total)
-        mean_cells(shared, job, pointer(job.x, scalar), data(line), pointer(job.cells, wide))
+        mean_cells(shared, job, pointer(job.x, scalar), data(line), pointer(job.cells, wide), small)
 
     return run
 
 
 @njit(nogil=True)
-def sum_planes(shared, job, x, line):
+def sum_planes(shared, job, x, line, small):
     """Add up each channel of each sample that is hit, down the columns and then along."""
     k, n = job.interleaved, job.width * job.interleaved
     hit, sums = pointer(job.hit, np.uint8), pointer(job.cells, np.float64)
@@ -140,13 +142,13 @@ def sum_planes(shared, job, x, line):
         for t in range(job.frames):
             start = b * job.x_sample + t * job.x_frame + c * job.x_channel
             clear(line, n)
-            add_rows(x, start, job.x_row, job.height, n, line)
+            add_rows(x, start, job.x_row, job.height, n, line, small)
             for i in range(k):
                 sums[piece * k + i] += np.float64(sum_run(line, i, k, job.width))
 
 
 @njit(nogil=True)
-def mean_cells(shared, job, x, line, cells):
+def mean_cells(shared, job, x, line, cells, small):
     """The mean of each cell of each plane."""
     k, n, factor = job.interleaved, job.width * job.interleaved, job.factor
     hit = pointer(job.hit, np.uint8)
@@ -161,7 +163,7 @@ def mean_cells(shared, job, x, line, cells):
         for row in range(job.cell_rows):
             high = min(factor, job.height - row * factor)
             clear(line, n)
-            add_rows(x, start + row * factor * job.x_row, job.x_row, high, n, line)
+            add_rows(x, start + row * factor * job.x_row, job.x_row, high, n, line, small)
             for i in range(k):
                 to = ((piece * k + i) * job.cell_rows + row) * job.cell_columns
                 for column in range(job.cell_columns):
@@ -178,10 +180,11 @@ def clear(line, n):
 
 
 @njit(nogil=True)
-def add_rows(x, start, stride, rows, n, line):
-    """Add rows of ``n`` elements to ``line``, in their order; four at a time, for each trip to memory and back."""
+def add_rows(x, start, stride, rows, n, line, small):
+    """Add rows of ``n`` elements to ``line``, in their order; four at a time where elements are ``small``."""
+    # Bytes are worth fewer trips to the sums and back; wider ones come from memory, which wants to be read in order.
     y = 0
-    while y + 4 <= rows:
+    while small and y + 4 <= rows:
         o = start + y * stride
         for j in range(n):
             a, b = cast(line[0], x[o + j]), cast(line[0], x[o + stride + j])

@@ -14,8 +14,10 @@ from numba import carray, cfunc, njit, types
 from augdrop.kernels import threads
 from augdrop.kernels.job import RECORD
 from augdrop.kernels.painter import paint
+from augdrop.kernels.place import runs
+from augdrop.kernels.select import MASK_BYTES, select_sample
 from augdrop.memory import ahead, copy_run, data, like, pointer, take
-from augdrop.regions.spans import most_spans, row_spans
+from augdrop.regions.spans import most_spans
 
 _BAND = 1 << 14
 """Bytes copied before they are painted: half of a first-level cache."""
@@ -44,7 +46,8 @@ def walk(shared, job, x, out, wide, band_elements):
     capacity = max(_SPANS, 2 * widest)
     spans = np.empty(3 * capacity, np.int32)
     groups = np.empty(3 * _GROUPS, np.int32)
-    scratch = np.empty(scratch_bytes(job.width, job.interleaved), np.uint8)
+    mask = np.empty(max(MASK_BYTES, job.width * job.interleaved) if job.select else 1, np.uint8)
+    scratch = np.zeros(scratch_bytes(job.width, job.interleaved), np.uint8)
     hit, order = pointer(job.hit, np.uint8), pointer(job.order, np.int64)
     while True:
         piece = take(shared)
@@ -64,26 +67,24 @@ def walk(shared, job, x, out, wide, band_elements):
                 continue
             if order[3 * item + 1]:
                 save_sample(job, x, b, top, bottom)
-            paint_sample(
-                job, x, out, wide, b, order[3 * item + 2], top, bottom,
-                data(spans), capacity - widest, data(groups), data(scratch), band_elements,
-            )  # fmt: skip
+            if job.select:
+                select_sample(job, x, out, b, top, bottom, data(spans), data(mask))
+            else:
+                paint_sample(
+                    job, x, out, wide, b, order[3 * item + 2], top, bottom,
+                    data(spans), capacity - widest, data(groups), data(scratch), band_elements,
+                )  # fmt: skip
 
 
 @njit(nogil=True)
 def paint_sample(job, x, out, wide, b, from_saved, top, bottom, spans, room, groups, scratch, band_elements):
     """Copy and paint rows ``top`` to ``bottom`` of sample ``b``."""
-    params = ahead(pointer(job.params, np.int64), b * job.n_params)
-    bits = ahead(pointer(job.bits, np.uint8), b * job.bit_rows * job.bit_columns if job.bit_samples > 1 else 0)
     band = max(1, band_elements // (job.width * job.interleaved)) if job.copy else bottom - top
     y = top
     while y < bottom:
         start, n_groups, n_spans = y, 0, 0
         while y < bottom and n_groups < _GROUPS and n_spans <= room:
-            n, until = row_spans(
-                job.kind, params, job.n_params, bits, job.bit_rows, job.bit_columns, y, job.width,
-                ahead(spans, 3 * n_spans),
-            )  # fmt: skip
+            n, until = runs(job, b, y, ahead(spans, 3 * n_spans))
             until = min(until, bottom)
             if n:
                 groups[3 * n_groups], groups[3 * n_groups + 1] = np.int32(y), np.int32(until)
@@ -110,11 +111,8 @@ def paint_plane(job, x, out, wide, b, from_saved, t, c, top, bottom, band, spans
                 copy_band(job, x, out, b, t, c, start, stop)
         while group < n_groups and groups[3 * group] < stop:
             y0, y1 = max(groups[3 * group], start), min(groups[3 * group + 1], stop)
-            for i in range(groups[3 * group - 1] if group else 0, groups[3 * group + 2]):
-                paint(
-                    job, out, wide, from_saved, b, t, c, y0, y1,
-                    spans[3 * i], spans[3 * i + 1], spans[3 * i + 2], scratch,
-                )  # fmt: skip
+            first, last = groups[3 * group - 1] if group else 0, groups[3 * group + 2]
+            paint(job, out, wide, from_saved, b, t, c, y0, y1, ahead(spans, 3 * first), last - first, scratch)
             if groups[3 * group + 1] > stop:
                 break
             group += 1
@@ -160,5 +158,5 @@ def copy_lines(out, o, out_stride, x, i, x_stride, lines, n):
 
 @njit(nogil=True)
 def scratch_bytes(width, interleaved):
-    """Room for a row of a painter's intermediate values."""
+    """Room for some rows of a painter's intermediate values, zero at first."""
     return 64 * (width + 16) * interleaved

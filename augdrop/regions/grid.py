@@ -77,7 +77,8 @@ def _pack(period, width, offset, angle, stripes, h, w, side):
     cos, sin = _fixed_point(angle)
     for b in range(len(period)):
         p = params[b]
-        p[0], p[1], p[2], p[3] = period[b], width[b], offset[b, 0], offset[b, 1]
+        p[0], p[1] = period[b], width[b]
+        p[2], p[3] = offset[b, 0] % period[b], offset[b, 1] % period[b]
         p[4], p[5], p[6], p[7], p[8], p[9] = cos[b], sin[b], side, stripes, (side - h) // 2, (side - w) // 2
         # How many whole steps cross a stripe, or the space between two, and what is left of it: first along rows.
         for at, step in ((10, abs(2 * sin[b])), (14, abs(2 * cos[b]))):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from augdrop.memory import ahead, data, load8
+from augdrop.memory import ahead, data, first_byte, load8
 
 BOXES, BLOCKS, GRID, CELLS, MASK = range(5)
 ANGLE_BITS = 30
@@ -96,16 +96,21 @@ def _block_spans(params, y, width, spans):
 
 @njit(cache=True, nogil=True, inline="always")
 def _enter(value, step, period, bar):
-    """Where a walk of ``step`` a pixel enters an axis: ``(on a stripe?, pixels until that changes, how far past the edge then)``."""
-    phase = value % period
+    """How a walk of ``step`` a pixel begins on one axis.
+
+    Returns ``(is it on a stripe, after how many pixels does that change, how far past the edge is it then)``.
+    """
+    # Two periods more make it positive, and unsigned division is the cheaper one.
+    phase = np.int64(np.uint64(value + 2 * period) % np.uint64(period))
     if step < 0:
         # Seen in a mirror the walk goes forward, and the stripe is at the end of the period.
-        phase, step = (period - 1 - phase + bar) % period, -step
+        phase, step = period - 1 - phase + bar, -step
+        phase -= period if phase >= period else 0
     on = phase < bar
     if step == 0 or bar == 0 or bar == period:
         return on, _FAR, np.int64(0)
     rest = (bar if on else period) - phase
-    far = (rest + step - 1) // step
+    far = np.int64(np.uint64(rest + step - 1) // np.uint64(step))
     return on, far, far * step - rest
 
 
@@ -183,19 +188,23 @@ def _clipped(spans, n, start, end, width):
 
 @njit(cache=True, nogil=True)
 def _mask_spans(bits, width, spans):
-    n, x = 0, 0
-    while x < width:
-        while x + 8 <= width and load8(ahead(bits, x)) == 0:
+    n, x = 0, np.int64(0)
+    while True:
+        # Most of a mask is empty: eight pixels at once, and straight to the first that is not.
+        while x + 8 <= width:
+            eight = load8(ahead(bits, x))
+            if eight:
+                x += first_byte(eight)
+                break
             x += 8
         while x < width and not bits[x]:
             x += 1
         if x == width:
-            break
+            return n
         start = x
         while x < width and bits[x]:
             x += 1
         n = _put(spans, n, start, x, 0)
-    return n
 
 
 @njit(cache=True, nogil=True)

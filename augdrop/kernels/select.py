@@ -1,0 +1,61 @@
+"""One colour on many runs: instead of copying rows and then painting them, each element is chosen as it goes by."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from augdrop.kernels.place import own_bits, runs
+from augdrop.memory import ahead, fill_run, like
+from augdrop.regions.spans import MASK
+
+MASK_BYTES = 1 << 14
+"""Bytes of mask made at once: they stay in the innermost cache while every plane of the sample goes by."""
+
+
+@njit(nogil=True)
+def select_sample(job, x, out, b, top, bottom, spans, mask):
+    """Copy and paint rows ``top`` to ``bottom`` of sample ``b``; ``mask`` has room for `MASK_BYTES` bytes or one row."""
+    row = job.width * job.interleaved
+    lines = max(1, MASK_BYTES // row)
+    ready = job.kind == MASK and job.interleaved == 1
+    for start in range(top, bottom, lines):
+        n = min(lines, bottom - start)
+        if ready:
+            mask = ahead(own_bits(job, b), start * row)
+        else:
+            _draw(job, b, start, n, spans, mask)
+        for t in range(job.frames):
+            for c in range(job.channels):
+                i = b * job.x_sample + t * job.x_frame + c * job.x_channel + start * job.x_row
+                o = b * job.out_sample + t * job.out_frame + c * job.out_channel + start * job.out_row
+                at = (b if job.table_samples > 1 else 0) * job.table_boxes * job.table_channels + c
+                value = like(job.table, out)[at]
+                if job.x_row == row and job.out_row == row:
+                    _choose(ahead(out, o), ahead(x, i), mask, n * row, value)
+                else:
+                    for y in range(n):
+                        _choose(
+                            ahead(out, o + y * job.out_row), ahead(x, i + y * job.x_row), ahead(mask, y * row), row, value
+                        )
+
+
+@njit(nogil=True)
+def _choose(out, x, mask, n, value):
+    for j in range(n):
+        out[j] = value if mask[j] else x[j]
+
+
+@njit(nogil=True)
+def _draw(job, b, start, lines, spans, mask):
+    """The mask of some rows, a byte an element."""
+    row, k = job.width * job.interleaved, job.interleaved
+    y = start
+    while y < start + lines:
+        n, until = runs(job, b, y, spans)
+        until = min(until, start + lines)
+        fill_run(mask, (y - start) * row, (until - y) * row, np.uint8(0))
+        for line in range(y - start, until - start):
+            for i in range(n):
+                fill_run(mask, line * row + spans[3 * i] * k, (spans[3 * i + 1] - spans[3 * i]) * k, np.uint8(1))
+        y = until
