@@ -29,6 +29,7 @@ from augdrop.transforms.regional import RegionalDropout
 __version__ = "0.1.0"
 
 __all__ = [
+    "METHODS",
     "AttentiveCutMix",
     "AugDropError",
     "Blur",
@@ -44,7 +45,6 @@ __all__ = [
     "HideAndSeek",
     "Identity",
     "ImageMean",
-    "METHODS",
     "Mixup",
     "Noise",
     "OneOf",

@@ -1,7 +1,7 @@
 """Keys: the integers that name samples, and how they and the epoch travel to a transform.
 
-In this order: the ``keys=`` argument, ``with augdrop.keys(...)`` around the call, a ``"key"`` entry of a dict sample, and
-else one draw from torch's generator a call (so that ``torch.manual_seed``, and a DataLoader worker's own seed, govern).
+In this order: the ``keys=`` argument, ``with augdrop.keys(...)`` around the call, a ``"key"`` entry of a dict sample,
+and else one draw from torch's generator a call: ``torch.manual_seed``, or a DataLoader worker's own seed, governs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ def resolve(
 
 
 def _integers(what: str, given: Ids, batch: int) -> np.ndarray:
-    array = given.cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    array = cast(Tensor, given).cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
     if array.ndim == 0 and (batch == 1 or what == "epoch"):
         array = array.repeat(batch)
     if array.dtype.kind not in "iu" and array.size:

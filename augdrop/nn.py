@@ -17,22 +17,7 @@ from augdrop.transforms.checks import check_choice, check_share, check_whole
 
 
 class _DropBlock(nn.Module):
-    """Drop contiguous blocks of a feature map ``[B, C, *spatial]`` in training, and scale up what is left.
-
-    Seeds are drawn where a whole block fits (the paper's valid-seed rule), with a probability that makes the expected
-    area of all blocks, before overlaps, ``p`` of the map. A block as large as the map drops the whole map or nothing.
-
-    Args:
-        p: share to drop, in [0, 1] (``1 - keep_prob``); may be set between steps, by a schedule.
-        block_size: side of a block in cells, odd or even; clipped to the map.
-        per_channel: each channel has blocks of its own (the paper's better variant); else all channels share them.
-        scale_by: keep the mean over the ``"batch"`` (paper, torchvision), over each ``"sample"``, or ``"none"``.
-        gamma_scale: factor on the seed probability (timm uses 0.25 in a ResNet's stage 3).
-        seed: any integer; None takes one from torch's generator.
-
-    Source:
-        Ghiasi, Lin & Le (2018), "DropBlock", NeurIPS, arXiv 1810.12890.
-    """
+    """The three modules, which differ in their number of axes."""
 
     ndim: ClassVar[int]
 
@@ -90,12 +75,28 @@ class _DropBlock(nn.Module):
 
 
 class DropBlock1d(_DropBlock):
-    __doc__ = _DropBlock.__doc__
+    """DropBlock on sequences ``[B, C, W]``; see `DropBlock2d`."""
+
     ndim = 1
 
 
 class DropBlock2d(_DropBlock):
-    __doc__ = f"""{_DropBlock.__doc__}
+    """Drop contiguous blocks of a feature map ``[B, C, H, W]`` in training, and scale up what is left.
+
+    Seeds are drawn where a whole block fits (the paper's valid-seed rule), with a probability that makes the expected
+    area of all blocks, before overlaps, ``p`` of the map. A block as large as the map drops the whole map or nothing.
+
+    Args:
+        p: share to drop, in [0, 1] (``1 - keep_prob``); may be set between steps, by a schedule.
+        block_size: side of a block in cells, odd or even; clipped to the map.
+        per_channel: each channel has blocks of its own (the paper's better variant); else all channels share them.
+        scale_by: keep the mean over the ``"batch"`` (paper, torchvision), over each ``"sample"``, or ``"none"``.
+        gamma_scale: factor on the seed probability (timm uses 0.25 in a ResNet's stage 3).
+        seed: any integer; None takes one from torch's generator.
+
+    Source:
+        Ghiasi, Lin & Le (2018), "DropBlock", NeurIPS, arXiv 1810.12890.
+
     Example:
         >>> drop = DropBlock2d(p=0.1, block_size=3, seed=0)
         >>> x = torch.ones(8, 16, 14, 14)
@@ -103,11 +104,13 @@ class DropBlock2d(_DropBlock):
         >>> round(y.mean().item(), 4), bool((drop.eval()(x) == x).all())
         (1.0, True)
     """
+
     ndim = 2
 
 
 class DropBlock3d(_DropBlock):
-    __doc__ = _DropBlock.__doc__
+    """DropBlock on volumes ``[B, C, D, H, W]``; see `DropBlock2d`."""
+
     ndim = 3
 
 
@@ -123,5 +126,7 @@ def _block_seeds(
 
 
 @_block_seeds.register_fake
-def _(x: Tensor, keys: Tensor | None, epoch: int | None, stream: str, gamma: float, channels: int, valid: list[int]) -> Tensor:
+def _(
+    x: Tensor, keys: Tensor | None, epoch: int | None, stream: str, gamma: float, channels: int, valid: list[int]
+) -> Tensor:
     return x.new_empty((x.shape[0], channels, *valid), dtype=torch.bool)

@@ -40,7 +40,7 @@ def pair(order_draw: np.ndarray, per: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def dataset_partners(draws: Draws, length: int) -> np.ndarray:
-    """For each key a partner among the ``length`` items of a data set, int64 ``[B]``; never the item whose index is the key."""
+    """For each key a partner among ``length`` items, int64 ``[B]``; never the item whose index is the key."""
     u = draws.uniforms(2, first=1)[:, 1]
     itself = (draws.keys >= 0) & (draws.keys < length) & (length > 1)
     choices = length - itself

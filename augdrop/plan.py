@@ -137,10 +137,16 @@ class Plan:
         if not isinstance(other, Plan):
             return NotImplemented
         mine, theirs = self._tensors(), other._tensors()
-        return (
-            (self.method, self.fill, self.region, mine.keys()) == (other.method, other.fill, other.region, theirs.keys())
-            and all(mine[n].shape == theirs[n].shape and torch.equal(mine[n].cpu(), theirs[n].cpu()) for n in mine)
-        )  # fmt: skip
+        if (self.method, self.fill, self.region) != (
+            other.method,
+            other.fill,
+            other.region,
+        ) or mine.keys() != theirs.keys():
+            return False
+        return all(
+            a.shape == b.shape and torch.equal(a.cpu(), b.cpu())
+            for a, b in zip(mine.values(), theirs.values(), strict=True)
+        )
 
     __hash__ = None  # type: ignore[assignment]
 

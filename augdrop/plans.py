@@ -55,7 +55,7 @@ class Plans:
 
     @property
     def partner(self) -> Tensor | None:
-        """int64 ``[B]``, of a choice: the partner under the chosen member, or the sample itself where nothing is mixed."""
+        """int64 ``[B]``, of a choice: the partner under the chosen member; the sample itself where nothing is mixed."""
         mixing = [p for p in self.plans if p.partner is not None]
         if self.kind == "chain" or not mixing:
             return None

@@ -38,7 +38,7 @@ class Draws(NamedTuple):
         return uniforms(self.stream, self.keys, self.epochs, first, n)
 
     def words(self, n: int = 1, first: int = 0) -> np.ndarray:
-        """``n`` unsigned 64-bit words a sample, uint64 ``[B, n]``: the first half of blocks ``first``, ``first + 1``, …"""
+        """``n`` unsigned 64-bit words a sample, uint64 ``[B, n]``: the first halves of the blocks from ``first`` on."""
         return words(self.stream, self.keys, self.epochs, first, n)
 
     def __len__(self) -> int:
@@ -104,7 +104,7 @@ def uniforms(stream, keys, epochs, first, n):
 
 @njit(cache=True, nogil=True)
 def words(stream, keys, epochs, first, n):
-    """``n`` unsigned 64-bit words for each sample key, uint64 ``[B, n]``: the first halves of the blocks from ``first`` on."""
+    """``n`` words of 64 bits for each sample key, uint64 ``[B, n]``: the first halves of blocks ``first`` and on."""
     out = np.empty((len(keys), n), np.uint64)
     for b in range(len(keys)):
         for i in range(n):
@@ -114,7 +114,7 @@ def words(stream, keys, epochs, first, n):
 
 
 def philox_reference(counter: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Philox4x32-10 in NumPy, the definition: uint32 ``[..., 4]`` counters and uint32 ``[2]`` key to uint32 ``[..., 4]``."""
+    """Philox4x32-10 in NumPy, the definition: uint32 counters ``[..., 4]`` and key ``[2]`` to uint32 ``[..., 4]``."""
     c = counter.astype(np.uint64)
     k0, k1 = np.uint64(key[0]), np.uint64(key[1])
     c0, c1, c2, c3 = (c[..., i] for i in range(4))

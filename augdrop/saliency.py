@@ -32,7 +32,7 @@ def spectral_residual(images: Tensor, size: int = 64) -> Tensor:
     if not len(images):
         return torch.zeros(0, size, size, device=images.device)
     if images.device.type == "cpu":
-        # One by one: a transform of several images at once differs in its last bits, and a drop must not know its batch.
+        # One by one: a transform of several images differs in its last bits, and a drop must not know its batch.
         return torch.cat([_residual(image[None], size) for image in images])
     return _residual(images, size)
 

@@ -45,7 +45,7 @@ def decode(value: Any, kinds: dict[str, type]) -> Any:
         if "data" in value:
             return torch.from_numpy(np.array(value["data"], dtype).reshape(shape))
         raw = zlib.decompress(base64.b64decode(value["zlib"]))
-        if dtype == bool:
+        if dtype.kind == "b":
             count = int(np.prod(shape))
             return torch.from_numpy(
                 np.unpackbits(np.frombuffer(raw, np.uint8), count=count).astype(bool).reshape(shape)

@@ -23,7 +23,10 @@ def expected_drop(gamma: float, block: int, size: tuple[int, ...]) -> float:
     return (1 - (1 - gamma) ** counts.double()).mean().item()
 
 
-@pytest.mark.parametrize(("map_side", "block", "p", "table"), [(14, 7, 0.1, 0.0929), (28, 7, 0.1, 0.0939), (8, 3, 0.1, 0.0947), (7, 7, 0.1, 0.1), (32, 5, 0.2, 0.1794)])
+@pytest.mark.parametrize(
+    ("map_side", "block", "p", "table"),
+    [(14, 7, 0.1, 0.0929), (28, 7, 0.1, 0.0939), (8, 3, 0.1, 0.0947), (7, 7, 0.1, 0.1), (32, 5, 0.2, 0.1794)],
+)
 def test_expected_drop_of_the_papers_rule(map_side, block, p, table):
     gamma = block_gamma(p, (block, block), (map_side, map_side))
     expected = expected_drop(gamma, block, (map_side, map_side))

@@ -79,7 +79,7 @@ class Batch:
         return bool(self.homes)
 
     def boxes(self, group: Group) -> list[Tensor]:
-        """The object boxes of a group's samples, float ``[K, 4]`` each as ``x0, y0, x1, y1``; none where there are none."""
+        """The object boxes of a group's samples, ``[K, 4]`` each as ``x0, y0, x1, y1``; K = 0 where there are none."""
         found = [[h.read(self.root, b).boxes for h in self.homes] for b in group.positions]
         return [next((v for v in given if v is not None), torch.zeros(0, 4)) for given in found]
 

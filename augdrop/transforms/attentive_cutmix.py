@@ -21,8 +21,8 @@ from augdrop.transforms.regional import RegionalDropout
 class AttentiveCutMix(RegionalDropout):
     """Paste the ``top_k`` cells of another sample that score highest, where they are, and weigh labels by area.
 
-    The partner is the attended image (the paper's image 1), so it gets the small weight: 6 / 49 by default. Equal scores
-    go by the lowest index. Score maps may be given with each call, ``t(x, y, scores=maps)``, ``[B, h, w]``.
+    The partner is the attended image (the paper's image 1), so it gets the small weight: 6 / 49 by default. Equal
+    scores go by the lowest index. Score maps may be given with each call, ``t(x, y, scores=maps)``, ``[B, h, w]``.
 
     Args:
         top_k: how many cells.
@@ -68,11 +68,9 @@ class AttentiveCutMix(RegionalDropout):
     ) -> dict[str, Any]:
         rest = super().inputs(x, partner, **given)
         batch = x if x.ndim > 3 else x[None]
-        if scores is None:
-            scores = self.score(batch)
-        scores = check_scores(scores, len(batch))
+        maps = check_scores(self.score(batch) if scores is None else scores, len(batch))
         # The cells are those of the image they are cut from.
-        return rest | {"scores": scores if partner is None else scores[torch.from_numpy(partner).to(scores.device)]}
+        return rest | {"scores": maps if partner is None else maps[torch.from_numpy(partner).to(maps.device)]}
 
     def score(self, images: Tensor) -> Tensor:
         """Score maps ``[B, h, w]`` of a batch."""

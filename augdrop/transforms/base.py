@@ -117,7 +117,7 @@ class Transform(v2.Transform):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the transform was made with: ``type(t)(**t.arguments)`` makes it again (pass ``seed=t.seed`` for the same draws)."""
+        """What the transform was made with: ``type(t)(**t.arguments)`` makes it again (add ``seed=t.seed``)."""
         return dict(self.__dict__.get("_arguments", {}))
 
     def _bind(self, seed: int, place: str) -> None:

@@ -129,7 +129,7 @@ class Compose(_Composition):
             for t in self.members:
                 out = t(*inputs, keys=keys, epoch=epoch)
                 inputs = out if isinstance(out, tuple) else (out,)
-            return inputs if len(inputs) > 1 else inputs[0]
+            return inputs if len(inputs) > 1 else inputs[0]  # pyright: ignore[reportGeneralTypeIssues]
         if type(inputs[0]) is Tensor and len(inputs) == 1:
             return super().forward(*inputs, keys=keys, epoch=epoch, **call)
         return self._step_by_step(inputs, keys, epoch, **call)
@@ -145,7 +145,7 @@ class Compose(_Composition):
         for t in self.members:
             out = t(*inputs, keys=keys, epoch=epoch, **call)
             inputs = out if len(inputs) > 1 else (out,)
-        return inputs if len(inputs) > 1 else inputs[0]
+        return inputs if len(inputs) > 1 else inputs[0]  # pyright: ignore[reportGeneralTypeIssues]
 
 
 class OneOf(_Composition):

@@ -14,13 +14,13 @@ from augdrop.transforms.regional import RegionalDropout
 class CutMix(RegionalDropout):
     """Paste a box of another sample of the batch, and weigh both labels by the pixels that can be seen.
 
-    The box has the share ``1 - λ``, λ ~ Beta(alpha, alpha), before rounding and clipping; label weights are counted after
-    both. Each sample draws its own box (``per="sample"``); the authors and torchvision draw one for the batch.
+    The box has the share ``1 - λ``, λ ~ Beta(alpha, alpha), before rounding and clipping; label weights are counted
+    after both. Each sample draws its own box (``per="sample"``); the authors and torchvision draw one for the batch.
 
     Args:
         alpha: parameter of the Beta law, > 0 (torchvision's name; the authors say ``beta``).
-        box: ``"clipped"`` (around a uniform pixel, cut by the border: authors, torchvision), ``"clipped-odd"`` (timm) or
-            ``"inside"`` (kornia).
+        box: ``"clipped"`` (around a uniform pixel, cut by the border: authors, torchvision), ``"clipped-odd"`` (timm)
+            or ``"inside"`` (kornia).
         minmax: instead of a Beta law, each side uniform between two shares of the image (timm's ``cutmix_minmax``).
         options: see `MixOptions`.
 

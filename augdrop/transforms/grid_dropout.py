@@ -14,12 +14,13 @@ from augdrop.transforms.regional import RegionalDropout
 class GridDropout(RegionalDropout):
     """Drop a square in every cell of an upright grid.
 
-    albumentations' transform of this name, as a rigid lattice: its ``random_offset`` shifts each hole by itself inside its
-    cell, ours shifts the whole grid.
+    albumentations' transform of this name, as a rigid lattice: its ``random_offset`` shifts each hole by itself inside
+    its cell, ours shifts the whole grid.
 
     Args:
         ratio: side of a hole / side of a cell, in [0, 1] (albumentations' meaning: the *dropped* side).
-        unit_size: side of a cell: pixels if integers, shares of the shorter side if floats; a number or ``(least, most)``.
+        unit_size: side of a cell: pixels if integers, shares of the shorter side if floats; a number or
+            ``(least, most)``.
         random_offset: shift the grid by a whole number of pixels below the cell's side.
         fill: see `augdrop.fills`.
         options: see `Options`.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Unpack
+from typing import ClassVar, Literal, Unpack
 
 from augdrop.fills import Fill
 from augdrop.regions.random_grid import RandomGrid
@@ -20,8 +19,8 @@ class GridMask(RegionalDropout):
     ``(1 - ratio)**2``. Mind the polarity: DALI, albumentations and keras-cv call the *dropped* side's share ``ratio``.
 
     Args:
-        period: shortest and longest period ``d``, both included: pixels if integers (the paper's 96 to 223 are for images
-            of 224), shares of the shorter side if floats.
+        period: shortest and longest period ``d``, both included: pixels if integers (the paper's 96 to 223 are for
+            images of 224), shares of the shorter side if floats.
         ratio: stripe width / period, in [0, 1].
         rotate: the angle is a whole number of degrees below this; 1 is no rotation.
         drop: ``"squares"`` (the paper, the authors' mode 1) or ``"stripes"`` (their mode 0).
@@ -51,7 +50,6 @@ class GridMask(RegionalDropout):
         rotate: int = 360,
         drop: Literal["squares", "stripes"] = "squares",
         fill: Fill | float | tuple[float, ...] | str = 0,
-        p: float | Callable[[Any], Any] = 1.0,
         **options: Unpack[Options],
     ) -> None:
         if all(isinstance(v, int) for v in period):
@@ -63,4 +61,4 @@ class GridMask(RegionalDropout):
         check_whole("GridMask: rotate", rotate, 1)
         check_choice("GridMask: drop", drop, ("squares", "stripes"))
         where = RandomGrid(tuple(period), ratio, "up", rotate, drop)  # type: ignore[arg-type]
-        super().__init__(where=where, fill=fill, p=p, **options)
+        super().__init__(where=where, fill=fill, **options)

@@ -16,8 +16,8 @@ class HideAndSeek(RegionalDropout):
     """Divide the image into squares and hide each with probability ``drop_ratio``.
 
     Args:
-        grid_sizes: sides of the squares in pixels; each image draws one, and 0 hides nothing. The paper's are for images
-            of 224.
+        grid_sizes: sides of the squares in pixels; each image draws one, and 0 hides nothing. The paper's are for
+            images of 224.
         drop_ratio: chance of each square, in [0, 1].
         fill: the paper fills the data set's mean, which is 0 in a normalised image.
         options: see `Options`.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from augdrop.fills import Fill, Noise
 from augdrop.regions.random_boxes import AreaBoxes
-from augdrop.transforms.base import Citation, Options
+from augdrop.transforms.base import Citation, Options, batch_size
 from augdrop.transforms.checks import check_choice, check_range, check_whole
 from augdrop.transforms.regional import RegionalDropout
 
@@ -19,8 +19,8 @@ _IMAGENET_MEAN = (0.4914, 0.4822, 0.4465)
 class RandomErasing(RegionalDropout):
     """Erase a rectangle whose area and aspect ratio are drawn, again until it fits.
 
-    The defaults are the paper's; ``RandomErasing.preset(name)`` has the rules of the authors' code, torchvision and timm,
-    which differ in nearly everything.
+    The defaults are the paper's; ``RandomErasing.preset(name)`` has the rules of the authors' code, torchvision and
+    timm, which differ in nearly everything.
 
     Args:
         area: share of the image, uniform in this range (torchvision: ``scale``).
@@ -50,7 +50,9 @@ class RandomErasing(RegionalDropout):
     presets: ClassVar = {
         "paper": {},
         "authors": {"attempts": 100, "inside": True, "fill": _IMAGENET_MEAN},
-        "torchvision": {"area": (0.02, 0.33), "ratio": (0.3, 3.3), "log_ratio": True, "attempts": 10, "inside": True, "fill": 0},
+        "torchvision": {
+            "area": (0.02, 0.33), "ratio": (0.3, 3.3), "log_ratio": True, "attempts": 10, "inside": True, "fill": 0,
+        },
         "timm": {
             "area": (0.02, 1 / 3), "ratio": (0.3, 1 / 0.3), "log_ratio": True, "attempts": 10, "inside": True,
             "share_area": True, "fill": 0,
@@ -97,15 +99,12 @@ class RandomErasing(RegionalDropout):
         rest = super().inputs(x, partner, **given)
         if self.objects is None:
             return rest
-        return rest | {
-            "objects": whole_pixels(
-                boxes, len(x) if x.ndim > 3 else 1, (x.shape[-2], x.shape[-1]), self.objects == "too"
-            )
-        }
+        size = (x.shape[-2], x.shape[-1])
+        return rest | {"objects": whole_pixels(boxes, batch_size(x), size, self.objects == "too")}
 
 
 def whole_pixels(boxes: list[Tensor] | None, batch: int, size: tuple[int, int], image_too: bool) -> np.ndarray:
-    """Object boxes (``x0, y0, x1, y1``) as int64 ``[B, M, 4]`` rows ``y0, x0, y1, x1`` on the canvas, short lists padded with empty ones."""
+    """Boxes ``x0, y0, x1, y1`` as int64 ``[B, M, 4]`` of ``y0, x0, y1, x1`` on the canvas, padded with empty ones."""
     objects = (
         [np.zeros((0, 4))] * batch
         if boxes is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, Unpack
 
 import numpy as np
@@ -23,8 +24,9 @@ from augdrop.transforms.checks import check_choice, check_probability, check_sha
 class Sampler(Protocol):
     """Draws the regions of a batch on one canvas; see `augdrop.regions` for the ones there are."""
 
-    def sample(self, draws: Draws, size: tuple[int, int]) -> Region:
-        """One region a sample."""
+    @property
+    def sample(self) -> Callable[..., Region]:
+        """``sample(draws, size)``: one region a sample; a method may hand on more, scores say."""
         ...
 
 
@@ -34,12 +36,12 @@ class RegionalDropout(Transform):
     Args:
         where: a sampler of regions, such as ``regions.RandomGrid()``.
         fill: a fill, a number, one number a channel, or a name (``"noise"``, ``"normal"``, ``"mean"``, ``"blur"``).
-        labels: ``"keep"``, or ``"area"`` to weigh labels by pixels, which needs a partner fill; the default follows the fill.
+        labels: ``"keep"``, or ``"area"`` to weigh labels by pixels, which needs a partner fill; follows the fill.
         options: see `Options`, and `MixOptions` for partner fills.
 
     Example:
         >>> import augdrop as ad, torch
-        >>> GridMix = ad.RegionalDropout(where=ad.regions.RandomGrid((8, 16), rotate=1), fill=ad.Partner(), num_classes=2)
+        >>> GridMix = ad.RegionalDropout(where=ad.regions.RandomGrid((8, 16)), fill=ad.Partner(), num_classes=2)
         >>> x, y = GridMix(torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 1, 0]))
         >>> x.shape, y.shape
         (torch.Size([4, 3, 32, 32]), torch.Size([4, 2]))
@@ -158,7 +160,7 @@ class RegionalDropout(Transform):
         return apply(x, plan, inplace=inplace, out=out, source=source)
 
     def partner_keys(self, keys: Any, length: int, epoch: Any = None) -> Tensor:
-        """A partner for each key among the ``length`` items of a data set, free of who shares the batch; int64 ``[B]``."""
+        """A partner for each key among the ``length`` items of a data set, whoever shares the batch; int64 ``[B]``."""
         n = 1 if isinstance(keys, int) else len(keys)
         return torch.from_numpy(dataset_partners(self.draws(n, keys, epoch), length))
 

@@ -78,7 +78,7 @@ def test_the_drop_depends_on_seed_key_and_epoch_alone(name):
         for s, k, e in [(5, 0, 0), (6, 0, 0), (5, 64, 0), (5, 0, 1)]
     ]
     for other in masks[1:]:
-        # Mixup's region is always the whole image, and only its weights differ; a lattice's area may always be the same.
+        # Mixup's region is always the whole image, and only weights differ; a lattice's area may always be the same.
         assert not (torch.equal(masks[0].lam, other.lam) and torch.equal(masks[0].mask(), other.mask()))
 
 
@@ -100,7 +100,7 @@ def test_batch_size_does_not_matter(name):
     assert same(torch.stack([t(image, keys=key) for image, key in zip(x, keys, strict=True)]), whole)
 
 
-@pytest.mark.parametrize("name", MIXING + ["OneOf"])
+@pytest.mark.parametrize("name", [*MIXING, "OneOf"])
 def test_a_mix_of_a_batch_of_one_leaves_it_alone(name):
     x = images(1)
     t = make(name) if name != "OneOf" else ad.OneOf([ad.CutMix(num_classes=5), ad.Mixup(num_classes=5)], seed=0)

@@ -33,7 +33,7 @@ def test_a_sampler_of_ones_own():
         (7, lambda v, x: (v == 7).all()),
         ((1, 2, 3), lambda v, x: (v == torch.tensor([1.0, 2, 3]).view(3, 1)).all()),
         ("mean", lambda v, x: torch.allclose(v, x.mean((1, 2), keepdim=True).flatten(1).expand_as(v), atol=1e-3)),
-        ("noise", lambda v, x: 0 <= v.min() and v.max() < 1 and abs(v.mean() - 0.5) < 0.05),
+        ("noise", lambda v, x: v.min() >= 0 and v.max() < 1 and abs(v.mean() - 0.5) < 0.05),
         ("normal", lambda v, x: abs(v.mean()) < 0.1 and abs(v.std() - 1) < 0.1),
         (ad.Noise("normal", mean=5.0, std=0.5), lambda v, x: abs(v.mean() - 5) < 0.05 and abs(v.std() - 0.5) < 0.05),
         (ad.Noise(low=2.0, high=4.0), lambda v, x: v.min() >= 2 and v.max() <= 4 and abs(v.mean() - 3) < 0.1),
