@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -65,6 +66,11 @@ def erasing_sides(area, ratio, height, width):
     return np.int64(np.rint(math.sqrt(area * ratio))), np.int64(np.rint(math.sqrt(area / ratio)))
 
 
+@cache
+def _whole(size: tuple[int, int]) -> np.ndarray:
+    return np.array([[[0, 0, *size]]], np.int64)
+
+
 @dataclasses.dataclass(frozen=True)
 class AreaBoxes:
     """Rectangles by area and aspect ratio, drawn again until one fits (Random Erasing's rule).
@@ -90,12 +96,10 @@ class AreaBoxes:
 
     def sample(self, draws: Draws, size: tuple[int, int], objects: np.ndarray | None = None) -> Boxes:
         """Draw boxes; with ``objects``, int64 ``[B, M, 4]`` as ``y0, x0, y1, x1``, ``count`` boxes inside each of M objects."""
-        if objects is None:
-            objects = np.array([[[0, 0, size[0], size[1]]]], np.int64)
         boxes = _erasing(
-            *(draws.stream, draws.keys, draws.epochs, objects),
-            *(*map(float, self.area), *map(float, self.ratio), self.log_ratio, self.attempts),
-            *(*self.count, self.inside, self.share_area),
+            *draws,
+            _whole(size) if objects is None else objects,
+            *(*self.area, *self.ratio, self.log_ratio, self.attempts, *self.count, self.inside, self.share_area),
         )
         return Boxes(size, torch.from_numpy(boxes))
 

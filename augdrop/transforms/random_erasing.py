@@ -88,7 +88,9 @@ class RandomErasing(RegionalDropout):
         if objects is not None:
             check_choice("RandomErasing: objects", objects, ("only", "too"))
         options.setdefault("p", 0.5)
-        where = AreaBoxes(tuple(area), tuple(ratio), log_ratio, attempts, tuple(count), inside, share_area)  # type: ignore[arg-type]
+        # Floats throughout: a kernel is compiled for the types that it is called with.
+        area, ratio = (tuple(map(float, ends)) for ends in (area, ratio))  # type: ignore[assignment]
+        where = AreaBoxes(area, ratio, log_ratio, attempts, tuple(count), inside, share_area)  # type: ignore[arg-type]
         super().__init__(where=where, fill=fill, **options)
         self.objects = objects
         self.uses_boxes = objects is not None
