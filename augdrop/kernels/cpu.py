@@ -29,7 +29,7 @@ _SLAB = 1 << 19
 
 def supports(x: Tensor) -> bool:
     """Whether this backend can read ``x`` at all."""
-    return x.device.type == "cpu" and not x.is_complex() and x.layout == torch.strided
+    return x.is_cpu and not x.is_complex() and x.layout is torch.strided
 
 
 def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bool:
@@ -40,7 +40,7 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
     if computed and x.dtype not in SCALARS:
         return False
     kind, params, bits = region.packed()
-    if inplace and how.opacity is not None and (kind == BLOCKS or (kind == BOXES and params.shape[1] > 4)):
+    if inplace and how.opacity is not None and (kind == BLOCKS or (kind == BOXES and params.shape[1] > 1)):
         return False  # a pixel under two boxes would be mixed twice
     lie = layout(x)
     if lie is None:
@@ -52,8 +52,8 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
     if lie is None or lie.interleaved != k:
         return False
     job.out, job.out_sample, job.out_frame, job.out_channel, job.out_row, _ = out.data_ptr(), *lie
-    job.kind, job.params, job.n_params = kind, params.ctypes.data, params.shape[1]
-    job.bits, (job.bit_samples, job.bit_rows, job.bit_columns) = bits.ctypes.data, bits.shape
+    job.kind, job.params, job.n_params = kind, params.data_ptr(), params.numel() // b
+    job.bits, (job.bit_samples, job.bit_rows, job.bit_columns) = bits.data_ptr(), bits.shape
     # What a job names by address must stay alive until it is done.
     keep = [hit := hit.contiguous()]
     job.hit, order, chained = hit.data_ptr(), in_order(b), False
@@ -68,7 +68,7 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
         keep += [index := how.index.contiguous()]
         job.index = index.data_ptr()
         chained = inplace and how.source is x
-        order = (write_order if chained else read_order)(index.numpy(), hit.numpy())
+        order = torch.from_numpy((write_order if chained else read_order)(index.numpy(), hit.numpy()))
         if chained:
             keep += [saved := torch.empty(t * c * h * w if order[:, 1].any() else 0, dtype=x.dtype)]
             job.saved = saved.data_ptr()
@@ -79,7 +79,7 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
     else:
         keep += _fill(job, how)
     job.select = job.copy and job.fill == TABLE and _selects(job, how.table)
-    job.order = order.ctypes.data
+    job.order = order.data_ptr()
     size = x.numel() * x.element_size()
     n = threads.threads_for(size)
     job.by_rows = chained
@@ -114,5 +114,5 @@ def _fill(job: Job, how: Paint) -> list[Tensor]:
     keys = how.keys.contiguous()
     job.fill, job.keys = NOISE, keys.data_ptr()
     job.form, job.normal, job.first, job.second, job.low, job.high = how.noise
-    job.quantiles = noise.quantiles().ctypes.data if how.noise.normal else 0
+    job.quantiles = noise.quantiles().data_ptr() if how.noise.normal else 0
     return [keys]

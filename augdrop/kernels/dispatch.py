@@ -56,21 +56,25 @@ def apply(
         The result: ``x`` if ``inplace``, ``out`` if given, else a new tensor with the memory format of ``x``.
     """
     batch = _as_batch(x)
-    if len(batch) != len(plan) or batch.shape[-2:] != plan.size:
+    if batch.shape[0] != len(plan.hit) or batch.shape[-2:] != plan.size:
         raise fail(
             f"{plan.method}: apply",
             got=f"images {tuple(x.shape)}",
             expected=f"{len(plan)} samples of {plan.size[0]}×{plan.size[1]}, as the plan was made for",
             fix="Plan for these images, or rescale the plan.",
         )
+    if source is x:
+        source = None
     target = _target(x, out, inplace, plan.method)
+    if plan.partner is not None:
+        source = _source(x, target, source, plan)
     if torch.is_grad_enabled() and (x.requires_grad or (source is not None and source.requires_grad)):
         painted = _Differentiable.apply(x, source, plan, target)
         if target is not None and target is not x:
             return target.copy_(painted)
         return painted
     result = torch.empty_like(x) if target is None else target
-    _paint(batch, _as_batch(result) if result is not x else batch, plan, None if source is None else _as_batch(source))
+    _paint(batch, batch if result is x else _as_batch(result), plan, None if source is None else _as_batch(source))
     return result
 
 
@@ -78,12 +82,12 @@ def _as_batch(x: Tensor) -> Tensor:
     """A view ``[B, T, C, H, W]``."""
     if x.ndim == 4:
         return x.unsqueeze(1)
-    return x if x.ndim == 5 else x[None, None]
+    return x if x.ndim == 5 else x.unsqueeze(0).unsqueeze(0)
 
 
 def _target(x: Tensor, out: Tensor | None, inplace: bool, method: str) -> Tensor | None:
     if inplace and out is None:
-        if any(s == 0 and n > 1 for n, s in zip(x.shape, x.stride(), strict=True)):
+        if _expanded(x):
             raise fail(
                 f"{method}: inplace", got="an expanded tensor", expected="memory of its own", fix="Pass x.contiguous()."
             )
@@ -104,11 +108,44 @@ def _target(x: Tensor, out: Tensor | None, inplace: bool, method: str) -> Tensor
             expected=f"{tuple(x.shape)} {x.dtype} on {x.device}",
             fix="Make it with torch.empty_like(x), and give one of inplace and out.",
         )
+    if _expanded(out):
+        raise fail(f"{method}: out", got="an expanded tensor", expected="memory of its own", fix="Pass out.contiguous().")
     if x.numel() and torch._C._overlaps(x, out):
         raise fail(
             f"{method}: out", got="memory of x", expected="memory of its own", fix="Pass inplace=True to overwrite x."
         )
     return out
+
+
+def _expanded(x: Tensor) -> bool:
+    """Whether several elements share one place in memory."""
+    return 0 in x.stride() and any(s == 0 and n > 1 for n, s in zip(x.shape, x.stride(), strict=True))
+
+
+def _source(x: Tensor, target: Tensor | None, source: Tensor | None, plan: Plan) -> Tensor | None:
+    """Check whom the partners come from."""
+    donors = x if source is None else source
+    if (donors.shape[1:], donors.dtype, donors.device) != (x.shape[1:], x.dtype, x.device):
+        raise fail(
+            f"{plan.method}: source",
+            got=f"{tuple(donors.shape)} {donors.dtype} on {donors.device}",
+            expected=f"images like {tuple(x.shape)} {x.dtype} on {x.device}",
+            fix="Partners are pasted as they are.",
+        )
+    partner, count = plan.partner, len(donors) if x.ndim > 3 else 1
+    # On another device the check would wait for it.
+    if partner is not None and len(partner) and partner.is_cpu:
+        first, last = (int(v) for v in partner.aminmax())
+        if first < 0 or last >= count:
+            raise fail(
+                f"{plan.method}: partner",
+                got=f"positions {first} to {last}",
+                expected=f"positions in a batch of {count}",
+                fix="Apply the plan to the batch that it was made for, or give source=.",
+            )
+    if source is not None and target is not None and source.numel() and torch._C._overlaps(source, target):
+        return source.clone()
+    return source
 
 
 def _paint(x: Tensor, out: Tensor, plan: Plan, source: Tensor | None) -> None:
@@ -118,7 +155,7 @@ def _paint(x: Tensor, out: Tensor, plan: Plan, source: Tensor | None) -> None:
     paint = prepare(plan.fill, x, plan)
     if source is not None and paint.source is x:
         paint = Paint(source=source, index=paint.index, opacity=paint.opacity)
-    if _forced != "reference" and cpu.supports(x) and plan.device.type == "cpu":
+    if _forced != "reference" and plan.hit.is_cpu and cpu.supports(x):
         if cpu.apply(x, out, plan.region, plan.hit, paint):
             return
     reference.apply(x, out, plan.region, plan.hit, paint)

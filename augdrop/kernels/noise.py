@@ -56,11 +56,11 @@ def law(dtype: torch.dtype, normal: bool, first: float | None, second: float | N
 
 
 @cache
-def quantiles() -> np.ndarray:
+def quantiles() -> Tensor:
     """float32 ``[65537]``: standard normal quantiles at i / 65536, the two infinite ends at half a 32-bit step."""
     p = np.arange(65537) / 65536
     p[0], p[-1] = 2.0**-33, 1 - 2.0**-33
-    return ndtri(p).astype(np.float32)
+    return torch.from_numpy(ndtri(p).astype(np.float32))
 
 
 def values(law: Law, keys: Tensor, count: int, dtype: torch.dtype) -> Tensor:
@@ -76,7 +76,7 @@ def values(law: Law, keys: Tensor, count: int, dtype: torch.dtype) -> Tensor:
     words = torch.stack(c, -1).flatten(1)[:, :count]
     first, second = (torch.tensor(v, dtype=torch.float32, device=keys.device) for v in (law.first, law.second))
     if law.normal:
-        table = torch.from_numpy(quantiles()).to(keys.device)
+        table = quantiles().to(keys.device)
         i = words >> 16
         fraction = (words & 0xFFFF).to(torch.float32) * 2.0**-16
         result = first + second * (table[i] + (table[i + 1] - table[i]) * fraction)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numba import njit
+from torch import Tensor
 
-_ORDERS: dict[int, np.ndarray] = {}
+_ORDERS: dict[int, Tensor] = {}
 
 
-def in_order(n: int) -> np.ndarray:
+def in_order(n: int) -> Tensor:
     """Rows ``(sample, 0, 0)``, one after the other."""
     order = _ORDERS.get(n)
     if order is None:
         if len(_ORDERS) > 64:
             _ORDERS.clear()
-        order = _ORDERS[n] = np.zeros((n, 3), np.int64)
-        order[:, 0] = np.arange(n)
+        order = _ORDERS[n] = torch.zeros(n, 3, dtype=torch.int64)
+        order[:, 0] = torch.arange(n)
     return order
 
 

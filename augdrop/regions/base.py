@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from augdrop.errors import fail
 from augdrop.regions import spans
 
-NO_BITS = np.zeros((1, 1, 1), np.uint8)
+NO_BITS = torch.zeros(1, 1, 1, dtype=torch.uint8)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,8 +29,8 @@ class Region:
         """bool ``[B, H, W]``, True where dropped."""
         raise NotImplementedError
 
-    def packed(self) -> tuple[int, np.ndarray, np.ndarray]:
-        """``(kind, params int64 [B, P], bits uint8 [B or 1, h, w])`` for `augdrop.regions.spans`; host arrays."""
+    def packed(self) -> tuple[int, Tensor, Tensor]:
+        """``(kind, params int64 [B, …], bits uint8 [B or 1, h, w])`` for `augdrop.regions.spans`; contiguous, on the host."""
         raise NotImplementedError
 
     def tensors(self) -> dict[str, Tensor]:
@@ -50,7 +49,8 @@ class Region:
         """Dropped pixels of each sample, int64 ``[B]``; overlaps count once, what lies off the canvas not at all."""
         if self.device.type != "cpu":
             return self.mask().flatten(1).sum(1)
-        return torch.from_numpy(spans.count(*self.packed(), *self.size))
+        kind, params, bits = self.packed()
+        return torch.from_numpy(spans.count(kind, params.flatten(1).numpy(), bits.numpy(), *self.size))
 
     def rescale(self, height: int, width: int) -> Region:
         """The same regions on another canvas: a cell is dropped when the pixel at its centre is."""

@@ -37,8 +37,8 @@ class Blocks(Region):
         seeds[torch.arange(len(self), device=self.device)[:, None], self.corners[..., 0], self.corners[..., 1]] = True
         return grow(seeds[:, :-1, :-1], self.block)
 
-    def packed(self) -> tuple[int, np.ndarray, np.ndarray]:
-        return self.kind, _pack(self.corners.numpy(), *self.block), NO_BITS
+    def packed(self) -> tuple[int, Tensor, Tensor]:
+        return self.kind, torch.from_numpy(_pack(self.corners.numpy(), *self.block)), NO_BITS
 
 
 def grow(seeds: Tensor, block: tuple[int, ...]) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,8 +34,8 @@ class Boxes(Region):
             mask |= (ys >= y0) & (ys < y1) & (xs >= x0) & (xs < x1)
         return mask
 
-    def packed(self) -> tuple[int, np.ndarray, np.ndarray]:
-        return self.kind, self.boxes.flatten(1).contiguous().numpy(), NO_BITS
+    def packed(self) -> tuple[int, Tensor, Tensor]:
+        return self.kind, self.boxes.contiguous(), NO_BITS
 
     def rescale(self, height: int, width: int) -> Boxes:
         """The same boxes on another canvas: a cell is dropped when the pixel at its centre is."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,6 +37,5 @@ class Cells(Region):
         batch = torch.arange(len(self), device=self.device)[:, None, None]
         return inside & self.cells[batch, rows.clamp(max=gh - 1)[:, :, None], columns.clamp(max=gw - 1)[:, None, :]]
 
-    def packed(self) -> tuple[int, np.ndarray, np.ndarray]:
-        bits = self.cells.contiguous().view(torch.uint8).numpy()
-        return self.kind, self.span.contiguous().numpy(), bits
+    def packed(self) -> tuple[int, Tensor, Tensor]:
+        return self.kind, self.span.contiguous(), self.cells.contiguous().view(torch.uint8)

@@ -57,9 +57,10 @@ class Grid(Region):
         striped = (rows % period < width) | (columns % period < width)
         return striped if self.stripes else ~striped
 
-    def packed(self) -> tuple[int, np.ndarray, np.ndarray]:
+    def packed(self) -> tuple[int, Tensor, Tensor]:
         numbers = (t.numpy() for t in (self.period, self.width, self.offset, self.angle))
-        return self.kind, _pack(*numbers, self.stripes, *self.size, diagonal(*self.size)), NO_BITS
+        params = _pack(*numbers, self.stripes, *self.size, diagonal(*self.size))
+        return self.kind, torch.from_numpy(params), NO_BITS
 
 
 @njit(cache=True, nogil=True)

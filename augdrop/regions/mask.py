@@ -27,9 +27,9 @@ class Mask(Region):
     def mask(self) -> Tensor:
         return self.pixels
 
-    def packed(self) -> tuple[int, np.ndarray, np.ndarray]:
-        bits = self.pixels.contiguous().view(torch.uint8).numpy()
-        return self.kind, np.zeros((len(bits), 1), np.int64), bits
+    def packed(self) -> tuple[int, Tensor, Tensor]:
+        params = torch.zeros(len(self.pixels), 1, dtype=torch.int64)
+        return self.kind, params, self.pixels.contiguous().view(torch.uint8)
 
 
 @dataclasses.dataclass(frozen=True)

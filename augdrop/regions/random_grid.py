@@ -38,20 +38,13 @@ class RandomGrid:
     def sample(self, draws: Draws, size: tuple[int, int]) -> Grid:
         low, high = (v if isinstance(v, int) else max(2, int(v * min(size))) for v in self.period)
         corner = [(diagonal(*size) - n) // 2 for n in size]
-        grid, angle = _grids(
-            *(
-                draws.stream,
-                draws.keys,
-                draws.epochs,
-                max(1, low),
-                max(1, low, high),
-                self.ratio,
-                self.rounding == "up",
-            ),
-            *(self.rotate, self.random_offset, *corner),
+        draw = (draws.stream, draws.keys, draws.epochs)
+        ends = (max(1, low), max(1, low, high))
+        period, width, offset, angle = _grids(
+            *draw, *ends, self.ratio, self.rounding == "up", self.rotate, self.random_offset, *corner
         )
-        numbers, stripes = torch.from_numpy(grid), self.drop == "stripes"
-        return Grid(size, numbers[:, 0], numbers[:, 1], numbers[:, 2:], torch.from_numpy(angle), stripes)
+        lattice = (torch.from_numpy(v) for v in (period, width, offset, angle))
+        return Grid(size, *lattice, self.drop == "stripes")
 
 
 @njit(cache=True, nogil=True)
@@ -65,17 +58,16 @@ def stripe_width(period, ratio, up):
 
 @njit(cache=True, nogil=True)
 def _grids(stream, keys, epochs, low, high, ratio, up, rotate, random_offset, corner_y, corner_x):
-    grid = np.empty((len(keys), 4), np.int64)
-    angle = np.zeros(len(keys))
+    period, width = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
+    offset, angle = np.empty((len(keys), 2), np.int64), np.empty(len(keys))
     for b in range(len(keys)):
         u, v = uniform_pair(stream, keys[b], epochs[b], FIRST)
         s, t = uniform_pair(stream, keys[b], epochs[b], FIRST + 1)
-        period = low + below(u, high - low + 1)
-        width = stripe_width(period, ratio, up)
-        grid[b, 0], grid[b, 1] = period, width
+        period[b] = low + below(u, high - low + 1)
+        width[b] = stripe_width(period[b], ratio, up)
         if random_offset:
-            grid[b, 2], grid[b, 3] = below(s, period), below(t, period)
+            offset[b, 0], offset[b, 1] = below(s, period[b]), below(t, period[b])
         else:
-            grid[b, 2], grid[b, 3] = corner_y - width, corner_x - width
+            offset[b, 0], offset[b, 1] = corner_y - width[b], corner_x - width[b]
         angle[b] = below(v, rotate)
-    return grid, angle
+    return period, width, offset, angle
