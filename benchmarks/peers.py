@@ -1,8 +1,8 @@
 """The peers: one short function each, as their own users would write it, beside the same thing done by AugDrop.
 
 A row compares like with like: the same law, a draw for each image or one for the batch, a new tensor or in place,
-labels mixed on both sides or on neither. Where a peer's user must loop over images in Python, the loop is in the row;
-collecting the results into a batch is not, nor is the way from a tensor to the arrays that albumentations takes.
+labels mixed on both sides or on neither. Where a peer's user must loop over images in Python, the loop is in the row,
+and so is stacking the results to a new batch; the way from tensors to the arrays that albumentations takes is not.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -101,7 +102,7 @@ def torchvision_random_erasing(x: Tensor, y: Tensor) -> Call:
     from torchvision.transforms import v2
 
     t, parts = v2.RandomErasing(p=1.0), each(x)
-    return lambda: [t(image) for image in parts]
+    return (lambda: t(x)) if x.ndim == 3 else (lambda: torch.stack([t(image) for image in parts]))
 
 
 @peer("v2.RandomErasing(inplace=True), image by image", erasing, IN_PLACE)
@@ -241,7 +242,9 @@ def _albumentations(x: Tensor, name: str, **parameters: Any) -> Call:
 
     t = getattr(A, name)(p=1.0, **parameters)
     arrays = [image.permute(1, 2, 0).contiguous().numpy() for image in each(x)]
-    return lambda: [t(image=image)["image"] for image in arrays]
+    if x.ndim == 3:
+        return lambda: t(image=arrays[0])["image"]
+    return lambda: np.stack([t(image=image)["image"] for image in arrays])
 
 
 @peer("Erasing, image by image", erasing)

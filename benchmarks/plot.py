@@ -45,6 +45,7 @@ def _methods(axis: Any, rows: Sequence[Row]) -> None:
     """How far each method is from a copy."""
     names = list(dict.fromkeys(r.name for r in rows))[::-1]
     place = {name: i for i, name in enumerate(names)}
+    edge = axis.get_yaxis_transform()  # x in shares of the panel
     for state, colour, shift in (("out=", _BLUE, 0.17), ("in place", _ORANGE, -0.17)):
         for r in (r for r in rows if r.state == state):
             y = place[r.name] + shift
@@ -52,7 +53,7 @@ def _methods(axis: Any, rows: Sequence[Row]) -> None:
             axis.plot(r.to_copy, y, "o", color=colour, ms=7, label=state if r.name == names[0] else None)
             if r.target:
                 axis.plot(r.target, y, "|", color="black", ms=12, mew=2)
-            _beside(axis, number(r.to_copy, 2), r.to_copy, y, left=r.to_copy < 1)
+            axis.text(1.01, y, number(r.to_copy, 2), transform=edge, color=colour, va="center", fontsize=9)
     axis.plot([], [], "|", color="black", ms=12, mew=2, label="target")
     axis.axvline(1, color=_GREY, lw=1, zorder=0)
     axis.set_yticks(range(len(names)), names)
@@ -70,16 +71,12 @@ def _peers(axis: Any, rows: Sequence[Row]) -> None:
         axis.plot([ours, theirs], [i, i], "-", color=colour, lw=2, zorder=1)
         axis.plot(theirs, i, "o", color=colour, ms=7)
         axis.plot(ours, i, "o", color=_BLUE, ms=7)
-        _beside(axis, f"{number(1 / (r.to_peer or 1), 2)}×", max(ours, theirs), i)
+        faster = f"{number(1 / (r.to_peer or 1), 2)}×"
+        axis.annotate(faster, (max(ours, theirs), i), (8, 0), textcoords="offset points", va="center", fontsize=8)
     axis.set_yticks(range(len(rows)), [f"{r.peer} ({r.state})" for r in rows], fontsize=8)
     axis.set_xlabel("milliseconds, log scale (beside it: how many times faster we are)")
     axis.set_title("AugDrop (blue) and its peers at the same work")
     _finish(axis)
-
-
-def _beside(axis: Any, text: str, x: float, y: float, left: bool = False) -> None:
-    align = "right" if left else "left"
-    axis.annotate(text, (x, y), (-8 if left else 8, 0), textcoords="offset points", va="center", ha=align, fontsize=8)
 
 
 def _finish(axis: Any) -> None:

@@ -59,7 +59,8 @@ SECTIONS: dict[str, tuple[str, str, tuple[Column, ...]]] = {
     ),
     "peers": (
         "Peers",
-        "The same law, state and labels on both sides; below 1 we are faster.",
+        "The same law, state and labels on both sides; below 1 we are faster. A new tensor of more than 32 MB is new "
+        "memory from the system at every call, which takes several times as long as a copy (see `clone`).",
         (NAME, PEER, STATE, SHAPE, DTYPE, MICROS, PEER_MICROS, TO_PEER, TARGET),
     ),
     "feature maps": (
