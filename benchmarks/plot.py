@@ -74,7 +74,7 @@ def _peers(axis: Any, rows: Sequence[Row]) -> None:
         faster = f"{number(1 / (r.to_peer or 1), 2)}×"
         axis.annotate(faster, (max(ours, theirs), i), (8, 0), textcoords="offset points", va="center", fontsize=8)
     axis.set_yticks(range(len(rows)), [f"{r.peer} ({r.state})" for r in rows], fontsize=8)
-    axis.set_xlabel("milliseconds, log scale (beside it: how many times faster we are)")
+    axis.set_xlabel("milliseconds, log scale; numbers: times faster")
     axis.set_title("AugDrop (blue) and its peers at the same work")
     _finish(axis)
 
