@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import feature_maps, loader, machine, memory, ours, peers, plot, report
+from benchmarks import comparison, feature_maps, loader, machine, memory, ours, plot, report
+from benchmarks.peers import PEERS
 from benchmarks.timing import FULL, QUICK, Effort, Row
 
 
@@ -47,7 +48,7 @@ def sections(effort: Effort, library: str | None, data: str | None) -> dict[str,
         "plans": lambda: ours.plans(effort),
         "single": lambda: ours.single(effort),
         "fills": lambda: ours.fills(effort),
-        "peers": lambda: peers.rows(effort, lambda p: library in (None, p.library)),
+        "peers": lambda: comparison.rows([p for p in PEERS if library in (None, p.library)], effort),
         "feature maps": lambda: feature_maps.rows(effort),
         "loader": lambda: loader.rows(effort, data),
         "memory": lambda: memory.rows(effort),
