@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from augdrop.rng import Draws
 
@@ -23,19 +24,23 @@ def pair(order_draw: np.ndarray, per: str) -> tuple[np.ndarray, np.ndarray]:
         >>> [v.tolist() for v in pair(np.array([0.9, 0.1, 0.5, 0.7]), "pair")]
         [[3, 2, 1, 0], [3, 1, 1, 3]]
     """
+    return _pair(order_draw, len(order_draw) if per != "pair" else 2, per == "sample")
+
+
+@njit(cache=True, nogil=True)
+def _pair(order_draw, ring, alone):
+    """Cut the order into rings of ``ring`` samples (the last one may have one more) and walk each round."""
     n = len(order_draw)
-    order = np.argsort(order_draw, kind="stable")
-    partner, lead = np.empty(n, np.int64), np.arange(n)
-    if per == "pair" and n > 1:
-        starts = np.arange(0, n - 1, 2)
-        ends = np.append(starts[1:], n)
-        for start, end in zip(starts, ends, strict=True):
-            ring = order[start:end]
-            partner[ring], lead[ring] = np.roll(ring, -1), ring[0]
-    else:
-        partner[order] = np.roll(order, -1)
-        if per == "batch" and n:
-            lead[:] = order[0]
+    order = np.argsort(order_draw, kind="mergesort")  # stable: equal draws go by position
+    partner, lead = np.empty(n, np.int64), np.empty(n, np.int64)
+    start = 0
+    while start < n:
+        end = n if start + 2 * ring > n else start + ring
+        for i in range(start, end):
+            here = order[i]
+            partner[here] = order[i + 1 if i + 1 < end else start]
+            lead[here] = here if alone else order[start]
+        start = end
     return partner, lead
 
 

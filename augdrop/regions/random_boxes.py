@@ -248,4 +248,4 @@ class Everywhere:
     """The whole canvas of every sample (Mixup's rule)."""
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
-        return Boxes(size, torch.tensor([[[0, 0, *size]]]).expand(len(draws), 1, 4))
+        return Boxes(size, torch.from_numpy(_whole(size)).expand(len(draws), 1, 4))

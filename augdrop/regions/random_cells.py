@@ -75,27 +75,42 @@ class TopCells:
 
     def sample(self, draws: Draws, size: tuple[int, int], scores: Tensor) -> Cells:
         """``scores``: ``[B, h, w]``, any float dtype and device. Equal scores go by the lowest index, row-major."""
-        n = scores[0].numel() if len(scores) else 1
+        n = scores.shape[1] * scores.shape[2]
         if self.alpha is None:
-            k = torch.full((len(draws), 1), min(self.top_k, n))
+            k = np.full(len(draws), min(self.top_k, n))
         else:
-            lam = betaincinv(self.alpha, self.alpha, draws.uniforms(1))
-            k = torch.from_numpy(np.clip((lam * n).astype(np.int64), 1, n))
-        return Cells.even(size, top_cells(scores, k.to(scores.device)))
+            lam = betaincinv(self.alpha, self.alpha, draws.uniforms(1)[:, 0])
+            k = np.clip((lam * n).astype(np.int64), 1, n)
+        return Cells.even(size, top_cells(scores, torch.from_numpy(k)))
 
 
 def top_cells(scores: Tensor, k: Tensor) -> Tensor:
     """bool ``[B, h, w]``: the ``k[b]`` largest scores of each sample, ties by the lowest index.
 
     Example:
-        >>> top_cells(torch.tensor([[[0.1, 0.9], [0.9, 0.9]]]), torch.tensor([[2]])).tolist()
+        >>> top_cells(torch.tensor([[[0.1, 0.9], [0.9, 0.9]]]), torch.tensor([2])).tolist()
         [[[False, True], [True, False]]]
     """
+    if scores.device.type == "cpu":
+        chosen = _top(scores.detach().double().flatten(1).numpy(), k.numpy())
+        return torch.from_numpy(chosen).view(torch.bool).view(scores.shape)
+    k = k.to(scores.device)[:, None]
     order = scores.flatten(1).argsort(dim=1, descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(
         1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
     )
     return (rank < k).view(scores.shape)
+
+
+@njit(cache=True, nogil=True)
+def _top(scores, k):
+    chosen = np.zeros(scores.shape, np.uint8)
+    for b in range(len(scores)):
+        # A stable sort of the negatives leaves equal scores in the order of their indices.
+        order = np.argsort(-scores[b], kind="mergesort")
+        for i in range(k[b]):
+            chosen[b, order[i]] = 1
+    return chosen
 
 
 def check_scores(scores: Tensor, batch: int) -> Tensor:

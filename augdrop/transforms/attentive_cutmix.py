@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from augdrop.errors import fail
 from augdrop.fills import Partner
 from augdrop.regions.random_cells import TopCells, check_scores
 from augdrop.saliency import spectral_residual
-from augdrop.transforms.base import Citation, MixOptions
+from augdrop.transforms.base import Citation, MixOptions, batch_size
 from augdrop.transforms.checks import check_positive, check_whole
 from augdrop.transforms.regional import RegionalDropout
 
@@ -67,8 +68,16 @@ class AttentiveCutMix(RegionalDropout):
         self, x: Tensor, partner: np.ndarray | None, scores: Tensor | None = None, **given: Any
     ) -> dict[str, Any]:
         rest = super().inputs(x, partner, **given)
-        batch = x if x.ndim > 3 else x[None]
-        maps = check_scores(self.score(batch) if scores is None else scores, len(batch))
+        if scores is None:
+            if not isinstance(x, Tensor):
+                raise fail(
+                    "AttentiveCutMix.plan",
+                    got="a shape alone",
+                    expected="scores=, for the plan depends on pixels",
+                    fix="Call with_plan(images), or give the score maps.",
+                )
+            scores = self.score(x if x.ndim > 3 else x[None])
+        maps = check_scores(scores, batch_size(x))
         # The cells are those of the image they are cut from.
         return rest | {"scores": maps if partner is None else maps[torch.from_numpy(partner).to(maps.device)]}
 

@@ -221,6 +221,16 @@ class Transform(v2.Transform):
         compiled.register(self)
 
 
+class Shape:
+    """Images of which nothing but the shape is known: what a plan without pixels is made for."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape, self.ndim = shape, len(shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
 def batch_size(x: Tensor) -> int:
     """Samples in an image, a batch or a video."""
     if x.ndim not in (3, 4, 5) or 0 in x.shape[-3:]:

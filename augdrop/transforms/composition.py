@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from augdrop.keys import Ids
 from augdrop.plan import Plan
 from augdrop.plans import Plans, restrict
 from augdrop.rng import Draws
-from augdrop.transforms.base import Transform, batch_size
+from augdrop.transforms.base import Shape, Transform, batch_size
 
 
 class _Composition(Transform):
@@ -107,7 +107,7 @@ class Compose(_Composition):
 
     def plan(self, shape: tuple[int, ...], *, keys: Any = None, epoch: Any = None) -> Plans:
         """Decide for images of ``shape`` without seeing them; see `RegionalDropout.plan`."""
-        images = torch.empty(tuple(shape), device="meta")
+        images = cast(Tensor, Shape(tuple(shape)))
         return self.decide(images, self.draws(batch_size(images), keys, epoch))
 
     def apply(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, Unpack
+from typing import Any, Protocol, Unpack, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from augdrop.pairing import PER, dataset_partners, pair
 from augdrop.plan import Plan
 from augdrop.regions.base import Region
 from augdrop.rng import Draws, header, stream_key
-from augdrop.transforms.base import MIX_OPTIONS, OPTIONS, MixOptions, Transform, batch_size, valid_options
+from augdrop.transforms.base import MIX_OPTIONS, OPTIONS, MixOptions, Shape, Transform, batch_size, valid_options
 from augdrop.transforms.checks import check_choice, check_probability, check_share
 
 
@@ -104,7 +104,7 @@ class RegionalDropout(Transform):
             epoch: one integer, or ``[B]``.
             given: inputs of the method, such as ``scores`` for Attentive CutMix.
         """
-        images = torch.empty(tuple(shape), device="meta")
+        images = cast(Tensor, Shape(tuple(shape)))
         return self.decide(images, self.draws(batch_size(images), keys, epoch), **given)
 
     def decide(self, x: Tensor, draws: Draws, *, partners: Tensor | None = None, **given: Any) -> Plan:
