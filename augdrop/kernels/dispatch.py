@@ -11,6 +11,7 @@ from torch import Tensor
 
 from augdrop.errors import fail, nearest
 from augdrop.kernels import cpu, reference
+from augdrop.kernels.allocate import empty_like
 from augdrop.kernels.paint import Paint, prepare
 from augdrop.plan import Plan
 
@@ -73,7 +74,7 @@ def apply(
         if target is not None and target is not x:
             return target.copy_(painted)
         return painted
-    result = torch.empty_like(x) if target is None else target
+    result = empty_like(x) if target is None else target
     _paint(batch, batch if result is x else _as_batch(result), plan, None if source is None else _as_batch(source))
     return result
 
@@ -167,7 +168,7 @@ class _Differentiable(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, source: Tensor | None, plan: Plan, target: Tensor | None) -> Tensor:
         ctx.plan, ctx.own_source = plan, source is None
-        result = x if target is x else torch.empty_like(x)
+        result = x if target is x else empty_like(x)
         batch = _as_batch(x)
         _paint(batch, batch if result is x else _as_batch(result), plan, None if source is None else _as_batch(source))
         if result is x:
