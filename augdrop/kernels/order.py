@@ -23,7 +23,7 @@ def in_order(n: int) -> Tensor:
 
 @njit(cache=True, nogil=True)
 def read_order(partner, hit):
-    """Rows ``(sample, 0, 0)``, each sample's partner next, so that it is still in the cache when its own turn comes."""
+    """Rows ``(sample, 0, 0)``, each after its partner, whose rows are then still in the cache."""
     n = len(partner)
     order = np.zeros((n, 3), np.int64)
     done = np.zeros(n, np.bool_)
@@ -32,7 +32,7 @@ def read_order(partner, hit):
         i = first
         while not done[i]:
             done[i] = True
-            order[count, 0] = i
+            order[n - 1 - count, 0] = i
             count += 1
             if hit[i]:
                 i = partner[i]

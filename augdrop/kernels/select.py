@@ -6,11 +6,18 @@ import numpy as np
 from numba import njit
 
 from augdrop.kernels.place import own_bits, runs
-from augdrop.memory import ahead, fill_run, like
-from augdrop.regions.spans import MASK
+from augdrop.memory import ahead, fill_run, like, pointer
+from augdrop.regions.spans import COS, MASK, SIN
 
 MASK_BYTES = 1 << 14
 """Bytes of mask made at once: they stay in the innermost cache while every plane of the sample goes by."""
+
+
+@njit(nogil=True)
+def many_runs(job, b):
+    """Whether most rows of sample ``b`` have runs of their own: any mask, and a grid that is turned."""
+    params = ahead(pointer(job.params, np.int64), b * job.n_params)
+    return job.kind == MASK or (params[COS] != 0 and params[SIN] != 0)
 
 
 @njit(nogil=True)

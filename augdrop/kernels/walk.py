@@ -13,14 +13,14 @@ from numba import carray, cfunc, njit, types
 
 from augdrop.kernels import threads
 from augdrop.kernels.job import RECORD
-from augdrop.kernels.painter import paint
+from augdrop.kernels.painter import BLEND, paint
 from augdrop.kernels.place import runs
-from augdrop.kernels.select import MASK_BYTES, select_sample
+from augdrop.kernels.select import MASK_BYTES, many_runs, select_sample
 from augdrop.memory import ahead, copy_run, data, like, pointer, take
 from augdrop.regions.spans import most_spans
 
-_BAND = 1 << 14
-"""Bytes copied before they are painted: half of a first-level cache."""
+_BAND, _AT_ONCE = 1 << 14, 1 << 20
+"""Bytes copied before they are painted: half of a first-level cache; but a sample in one piece up to a second-level one."""
 
 _SPANS, _GROUPS = 4096, 1024
 """Runs, and groups of rows with the same runs, kept at once: scratch that does not grow with the image."""
@@ -29,18 +29,18 @@ _SPANS, _GROUPS = 4096, 1024
 @cache
 def kernel(word: type, wide: type | None) -> threads.Kernel:
     """The kernel for elements of type ``word``: painting that computes does so in type ``wide``; None only moves bytes."""
-    band_elements = _BAND // np.dtype(word).itemsize
+    size = np.dtype(word).itemsize
 
     @cfunc(types.void(types.CPointer(RECORD)), cache=True)
     def run(shared):
         job = carray(shared, 1)[0]
-        walk(shared, job, pointer(job.x, word), pointer(job.out, word), wide, band_elements)
+        walk(shared, job, pointer(job.x, word), pointer(job.out, word), wide, size)
 
     return run
 
 
 @njit(nogil=True)
-def walk(shared, job, x, out, wide, band_elements):
+def walk(shared, job, x, out, wide, size):
     """Do pieces of a job until none is left."""
     widest = most_spans(job.kind, job.n_params, job.width)
     capacity = max(_SPANS, 2 * widest)
@@ -67,19 +67,27 @@ def walk(shared, job, x, out, wide, band_elements):
                 continue
             if order[3 * item + 1]:
                 save_sample(job, x, b, top, bottom)
-            if job.select:
+            if job.select and many_runs(job, b):
                 select_sample(job, x, out, b, top, bottom, data(spans), data(mask))
             else:
                 paint_sample(
                     job, x, out, wide, b, order[3 * item + 2], top, bottom,
-                    data(spans), capacity - widest, data(groups), data(scratch), band_elements,
+                    data(spans), capacity - widest, data(groups), data(scratch), size,
                 )  # fmt: skip
 
 
 @njit(nogil=True)
-def paint_sample(job, x, out, wide, b, from_saved, top, bottom, spans, room, groups, scratch, band_elements):
+def paint_sample(job, x, out, wide, b, from_saved, top, bottom, spans, room, groups, scratch, size):
     """Copy and paint rows ``top`` to ``bottom`` of sample ``b``."""
-    band = max(1, band_elements // (job.width * job.interleaved)) if job.copy else bottom - top
+    row = job.width * job.interleaved
+    copy, band = job.copy != 0, max(1, _BAND // (row * size))
+    small = job.frames * job.channels * (bottom - top) * row * size <= _AT_ONCE
+    # A blend often covers all of a sample, and then nothing is copied.
+    if copy and small and job.fill != BLEND and in_one_piece(job, top, bottom):
+        copy_sample(job, x, out, b, top, bottom)
+        copy = False
+    if not copy:
+        band = bottom - top
     y = top
     while y < bottom:
         start, n_groups, n_spans = y, 0, 0
@@ -94,17 +102,17 @@ def paint_sample(job, x, out, wide, b, from_saved, top, bottom, spans, room, gro
             y = until
         for t in range(job.frames):
             for c in range(job.channels):
-                paint_plane(job, x, out, wide, b, from_saved, t, c, start, y, band, spans, groups, n_groups, scratch)
+                paint_plane(job, x, out, wide, b, from_saved, t, c, start, y, copy, band, spans, groups, n_groups, scratch)
 
 
 @njit(nogil=True)
-def paint_plane(job, x, out, wide, b, from_saved, t, c, top, bottom, band, spans, groups, n_groups, scratch):
+def paint_plane(job, x, out, wide, b, from_saved, t, c, top, bottom, copy, band, spans, groups, n_groups, scratch):
     """Copy and paint rows ``top`` to ``bottom`` of one plane, ``band`` rows at a time."""
     width = job.width
     group = 0
     for start in range(top, bottom, band):
         stop = min(start + band, bottom)
-        if job.copy:
+        if copy:
             covered = group < n_groups and groups[3 * group] <= start and stop <= groups[3 * group + 1]
             run = 3 * groups[3 * group - 1] if group else 0
             if not (covered and spans[run] == 0 and spans[run + 1] == width):
@@ -120,10 +128,28 @@ def paint_plane(job, x, out, wide, b, from_saved, t, c, top, bottom, band, spans
 
 @njit(nogil=True)
 def copy_sample(job, x, out, b, top, bottom):
-    """Copy rows of every plane."""
+    """Copy rows of every plane, at once where planes touch."""
+    if in_one_piece(job, top, bottom):
+        n = job.frames * job.channels * job.height * job.width * job.interleaved
+        copy_run(out, b * job.out_sample, x, b * job.x_sample, n)
+        return
     for t in range(job.frames):
         for c in range(job.channels):
             copy_band(job, x, out, b, t, c, top, bottom)
+
+
+@njit(nogil=True)
+def in_one_piece(job, top, bottom):
+    """Whether these rows are whole planes, and all planes of a sample lie one after the other in both images."""
+    row = job.width * job.interleaved
+    plane = job.height * row
+    frame = job.channels * plane
+    return (
+        bottom - top == job.height
+        and (job.x_row == row and job.out_row == row)
+        and (job.channels == 1 or (job.x_channel == plane and job.out_channel == plane))
+        and (job.frames == 1 or (job.x_frame == frame and job.out_frame == frame))
+    )
 
 
 @njit(nogil=True)

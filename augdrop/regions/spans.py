@@ -21,6 +21,9 @@ ANGLE_BITS = 30
 PIXEL = np.int64(1) << (ANGLE_BITS + 1)
 """A pixel of a grid's lattice, whose coordinates are doubled so that pixel centres are whole numbers."""
 
+COS, SIN = 4, 5
+"""Where a grid's params hold them."""
+
 _FAR = np.int64(1) << 40
 
 
@@ -117,7 +120,7 @@ def _enter(value, step, period, bar):
 @njit(cache=True, nogil=True)
 def _grid_spans(params, y, width, spans):
     period, bar = params[0] * PIXEL, params[1] * PIXEL
-    cos, sin, side = params[4], params[5], params[6]
+    cos, sin, side = params[COS], params[SIN], params[6]
     stripes = params[7] == 1
     y2, x2 = 2 * (y + params[8]) + 1 - side, 2 * params[9] + 1 - side
     half = side << ANGLE_BITS
