@@ -23,8 +23,8 @@ def spectral_residual(images: Tensor, size: int = 64) -> Tensor:
         Hou & Zhang (2007), "Saliency detection: a spectral residual approach", CVPR.
 
     Example:
-        >>> x = torch.zeros(1, 3, 64, 64)
-        >>> x[:, :, 40:48, 8:16] = 1
+        >>> x = (torch.arange(64) * 0.8).sin().expand(1, 3, 64, 64).clone()  # upright waves …
+        >>> x[:, :, 40:48, 8:16] = x[:, :, 40:48, 8:16].mT  # … but for a patch of level ones
         >>> row, column = divmod(spectral_residual(x).argmax().item(), 64)
         >>> 36 <= row < 52, 4 <= column < 20
         (True, True)
