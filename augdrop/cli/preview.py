@@ -1,0 +1,131 @@
+"""``augdrop preview``: one picture of what methods do; rows are methods, columns are draws."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from augdrop.cli.apply import Size, whole
+from augdrop.cli.contact_sheet import Row, contact_sheet
+from augdrop.cli.images import LoadedImage, load, save
+from augdrop.cli.listing import list_images
+from augdrop.cli.match import fit, like
+from augdrop.cli.outputs import key_for
+from augdrop.cli.recipe import build
+from augdrop.cli.worker import batch, decide, paint
+from augdrop.errors import fail, nearest
+from augdrop.registry import METHODS
+from augdrop.transforms.base import Citation, Transform
+
+_MOST = 4
+"""Images on one sheet; more would be too small to see."""
+
+_SHOWN = {"Cutout": "imagenet", "Mixup": "cifar"}
+"""Presets of methods whose defaults are meant for smaller images, or are hard to see in a few draws."""
+
+_EPILOG = """
+Every draw is shown hit (p = 1), at the methods' defaults or a preset. Mixes take the next image as a partner, and of a
+single image its mirror image with other colours.
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command's part to the parser."""
+    sub = commands.add_parser("preview", help="one picture of what methods do", description=__doc__, epilog=_EPILOG)
+    sub.add_argument("sources", metavar="SOURCE", type=Path, nargs="+", help="images or folders; a few are shown")
+    sub.add_argument("--methods", metavar="A,B:PRESET", help="by default all; a preset after a colon")
+    sub.add_argument("--draws", metavar="N", type=whole(1), help="of each image; by default 4 in all")
+    sub.add_argument(
+        "--size",
+        metavar=("H", "W"),
+        type=whole(16),
+        nargs="+",
+        action=Size,
+        default=(224, 224),
+        help="of each picture (224)",
+    )
+    sub.add_argument("--seed", type=int, default=0, help="of all draws (0)")
+    sub.add_argument(
+        "--out", metavar="FILE", type=Path, default=Path("preview.png"), help="what to write (preview.png)"
+    )
+    sub.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Draw it and say where it is."""
+    transforms = [_transform(name, given.seed) for name in _names(given.methods)]
+    images = [fit(load(path), given.size) for path in _chosen(given.sources)]
+    partners = [*images[1:], images[0]] if len(images) > 1 else [_mirrored(images[0])]
+    draws = given.draws or max(1, 4 // len(images))
+    rows = []
+    for name, transform in transforms:
+        pictures = []
+        for i, (image, partner) in enumerate(zip(images, partners, strict=True)):
+            pictures.append(_picture(image))
+            pictures += [_drawn(transform, image, partner, key_for(str(i), draw)) for draw in range(draws)]
+        rows.append(Row(*name, pictures))
+    heads = ["original", *(f"draw {i + 1}" if draws > 1 else "dropped" for i in range(draws))] * len(images)
+    sheet = contact_sheet(rows, heads, group=1 + draws)
+    save(LoadedImage(np.array(sheet)), given.out)
+    print(
+        f"{given.out}: {len(rows)} methods, {draws} draws of {len(images)} images, {sheet.width}×{sheet.height} pixels"
+    )
+    return 0
+
+
+def _names(methods: str | None) -> list[tuple[str, str]]:
+    if methods is None:
+        return [(name, _SHOWN.get(name, "")) for name in METHODS]
+    parts = [part.strip().partition(":") for part in methods.split(",") if part.strip()]
+    if not parts:
+        raise fail("--methods", got=repr(methods), expected="names", fix=nearest("", METHODS))
+    return [(name, preset) for name, _, preset in parts]
+
+
+def _transform(name: tuple[str, str], seed: int) -> tuple[tuple[str, str], Transform]:
+    method, preset = name
+    if method not in METHODS:
+        raise fail("--methods", got=repr(method), expected="a method", fix=nearest(method, METHODS))
+    cls = METHODS[method]
+    transform = build({method: ({"preset": preset} if preset else {}) | {"p": 1.0}}, seed)
+    return (method, _cited(cls.citation) + (f" · preset {preset}" if preset else "")), transform
+
+
+def _cited(citation: Citation | None) -> str:
+    """Authors and year, as a text cites them."""
+    if citation is None:
+        return ""
+    first, others, _ = citation.authors.partition(",")
+    return f"{first}{' et al.' if others else ''} {citation.year}"
+
+
+def _chosen(sources: Sequence[Path]) -> list[Path]:
+    """Of more images than fit, some that are spread evenly over the folders."""
+    paths = [file.path for source in sources for file in list_images(source)]
+    if len(paths) > _MOST:
+        paths = [paths[i * len(paths) // _MOST] for i in range(_MOST)]
+    return paths
+
+
+def _mirrored(image: LoadedImage) -> LoadedImage:
+    """A partner for an image that is alone: its mirror image, its channels turned round."""
+    return LoadedImage(np.ascontiguousarray(image.pixels[:, ::-1, ::-1]), None, image.bits)
+
+
+def _drawn(transform: Transform, image: LoadedImage, partner: LoadedImage, key: int) -> Image.Image:
+    other = batch(like(partner, image))
+    return _picture(paint(image, decide(transform, image, other, key, 0), other))
+
+
+def _picture(image: LoadedImage) -> Image.Image:
+    """As a screen shows it: 8 bits, and what is transparent on white."""
+    pixels = image.pixels if image.bits == 8 else (image.pixels // 257).astype(np.uint8)
+    picture = Image.fromarray(pixels.repeat(3, -1) if pixels.shape[-1] == 1 else pixels)
+    if image.alpha is None:
+        return picture
+    return Image.composite(picture, Image.new("RGB", picture.size, "white"), Image.fromarray(image.alpha))
