@@ -146,6 +146,7 @@ for delay in np.linspace(0.001, 0.03, 30):
         saving = False
     except KeyboardInterrupt:
         saving = False
+    signal.setitimer(signal.ITIMER_REAL, 0)
 """
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
     assert {path.name for path in tmp_path.iterdir()} <= {"a.bmp"}
