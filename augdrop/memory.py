@@ -1,15 +1,23 @@
 """Raw memory for the compiled kernels: typed pointers, and runs of elements moved at memory speed.
 
-Kernels work on pointers instead of arrays. An index into an array may be negative, which keeps LLVM from wide registers,
-and a slice counts references, which threads fight over; a pointer has neither trouble.
+Kernels work on pointers instead of arrays. An index into an array may be negative, which keeps LLVM from wide
+registers, and a slice counts references, which threads fight over; a pointer has neither trouble.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numba.extending
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+
+def intrinsic(build: Callable[..., Any]) -> Callable[..., Any]:
+    """`numba.extending.intrinsic`, for readers of types: what is called has one argument less than what builds it."""
+    return numba.extending.intrinsic(build)
 
 
 @intrinsic

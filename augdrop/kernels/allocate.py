@@ -1,7 +1,7 @@
 """Room for results: large new tensors in huge pages, where Linux has them.
 
-A new tensor costs a page fault for every 4 KiB that is first written, which takes several times as long as the copy into it.
-In pages of 2 MiB it costs next to nothing. NumPy asks the kernel for them in the same way.
+A new tensor costs a page fault for every 4 KiB that is first written, which takes several times as long as the copy
+into it. In pages of 2 MiB it costs next to nothing. NumPy asks the kernel for them in the same way.
 """
 
 from __future__ import annotations

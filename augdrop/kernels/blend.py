@@ -41,7 +41,7 @@ def blend(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch):
             if job.copy:
                 _mix(ahead(out, to), of, with_, length, own, other)
             else:
-                # Reading and writing one place keeps LLVM from wide registers, so that a row goes by way of the scratch.
+                # Reading and writing one place keeps LLVM from wide registers: a row goes by way of the scratch.
                 _mix(mixed, of, with_, length, own, other)
                 copy_run(out, to, mixed, 0, length)
 

@@ -110,7 +110,9 @@ def _target(x: Tensor, out: Tensor | None, inplace: bool, method: str) -> Tensor
             fix="Make it with torch.empty_like(x), and give one of inplace and out.",
         )
     if _expanded(out):
-        raise fail(f"{method}: out", got="an expanded tensor", expected="memory of its own", fix="Pass out.contiguous().")
+        raise fail(
+            f"{method}: out", got="an expanded tensor", expected="memory of its own", fix="Pass out.contiguous()."
+        )
     if x.numel() and torch._C._overlaps(x, out):
         raise fail(
             f"{method}: out", got="memory of x", expected="memory of its own", fix="Pass inplace=True to overwrite x."
@@ -156,9 +158,9 @@ def _paint(x: Tensor, out: Tensor, plan: Plan, source: Tensor | None) -> None:
     paint = prepare(plan.fill, x, plan)
     if source is not None and paint.source is x:
         paint = Paint(source=source, index=paint.index, opacity=paint.opacity)
-    if _forced != "reference" and plan.hit.is_cpu and cpu.supports(x):
-        if cpu.apply(x, out, plan.region, plan.hit, paint):
-            return
+    compiled = _forced != "reference" and plan.hit.is_cpu and cpu.supports(x)
+    if compiled and cpu.apply(x, out, plan.region, plan.hit, paint):
+        return
     reference.apply(x, out, plan.region, plan.hit, paint)
 
 

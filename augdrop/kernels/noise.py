@@ -64,7 +64,7 @@ def quantiles() -> Tensor:
 
 
 def values(law: Law, keys: Tensor, count: int, dtype: torch.dtype) -> Tensor:
-    """The first ``count`` values of each sample, ``[B, count]``, in plain torch on the device of ``keys``: the definition."""
+    """The first ``count`` values of each sample, ``[B, count]``, in torch on the device of ``keys``: the definition."""
     blocks = torch.arange((count + 3) // 4, device=keys.device)
     c = [blocks.expand(len(keys), -1), *(torch.zeros_like(blocks).expand(len(keys), -1) for _ in range(3))]
     k0, k1 = keys[:, None] & 0xFFFFFFFF, keys[:, None] >> 32 & 0xFFFFFFFF

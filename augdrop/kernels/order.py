@@ -41,10 +41,11 @@ def read_order(partner, hit):
 
 @njit(cache=True, nogil=True)
 def write_order(partner, hit):
-    """In which order samples can be painted in place from each other: rows ``(sample, save it first, read the saved one)``.
+    """In which order samples can be painted in place from each other.
 
-    A sample is written only after all that read it. What is left are rings, and there one sample is put aside: a ring of
-    any length costs one buffer of one sample, not a copy of the batch.
+    Rows ``(sample, save it first, read the saved one)``. A sample is written only after all that read it. What is left
+    are rings, and there one sample is put aside: a ring of any length costs one buffer of one sample, not a copy of the
+    batch.
     """
     n = len(partner)
     readers = np.zeros(n, np.int64)

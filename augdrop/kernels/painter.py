@@ -16,7 +16,7 @@ TABLE, NOISE, SOURCE, BLEND, BLUR = range(5)
 
 
 def paint(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch):
-    """Paint the runs ``spans [n, 3]`` of rows ``y0`` to ``y1`` of a plane; ``scratch`` has room for some rows of values."""
+    """Paint the runs ``spans [n, 3]`` of rows ``y0`` to ``y1`` of a plane; ``scratch`` has room for some rows."""
     raise NotImplementedError
 
 
@@ -36,7 +36,7 @@ def compute(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch):
 
 
 def move(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch):
-    """Paint with a colour, noise, or the same pixels of another image: bytes, which one kernel moves for every dtype."""
+    """Paint with a colour, noise, or the same pixels of another image: bytes, whatever the dtype."""
     if job.fill == TABLE:
         colour(job, out, b, t, c, y0, y1, spans, n)
     elif job.fill == SOURCE:
@@ -101,7 +101,7 @@ def speckle(job, out, b, t, c, y0, y1, spans, n, scratch):
 @njit(nogil=True)
 def _grey(table, n):
     """Whether all channels of a colour are equal, so that interleaved pixels are one run of one value."""
-    for i in range(1, n):
+    for i in range(1, n):  # noqa: SIM110 (generators do not compile)
         if table[i] != table[0]:
             return False
     return True

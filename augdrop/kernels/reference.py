@@ -15,7 +15,7 @@ from augdrop.regions.boxes import Boxes
 
 def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, paint: Paint) -> None:
     """Paint ``x [B, T, C, H, W]`` into ``out``, which may be ``x``."""
-    source = paint.source.clone() if paint.source is x and out is x else paint.source
+    source = x.clone() if paint.source is x and out is x else paint.source
     hit = hit.to(x.device)
     if out is not x:
         out.copy_(x)
@@ -30,7 +30,7 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, paint: Paint) -> 
     elif paint.noise is not None and paint.keys is not None:
         value = noise.values(paint.noise, paint.keys.to(x.device), x[0].numel(), x.dtype).view(x.shape)
     elif paint.cells is not None:
-        value = smooth(paint.cells, paint.factor, *x.shape[3:], x.dtype)
+        value = smooth(paint.cells, paint.factor, x.shape[3], x.shape[4], x.dtype)
     else:
         assert source is not None and paint.index is not None
         value = source[paint.index.to(x.device)]

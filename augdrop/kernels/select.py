@@ -22,7 +22,7 @@ def many_runs(job, b):
 
 @njit(nogil=True)
 def select_sample(job, x, out, b, top, bottom, spans, mask):
-    """Copy and paint rows ``top`` to ``bottom`` of sample ``b``; ``mask`` has room for `MASK_BYTES` bytes or one row."""
+    """Copy and paint rows ``top`` to ``bottom`` of a sample; ``mask`` has room for `MASK_BYTES` bytes or one row."""
     row = job.width * job.interleaved
     lines = max(1, MASK_BYTES // row)
     ready = job.kind == MASK and job.interleaved == 1
@@ -42,9 +42,8 @@ def select_sample(job, x, out, b, top, bottom, spans, mask):
                     _choose(ahead(out, o), ahead(x, i), mask, n * row, value)
                 else:
                     for y in range(n):
-                        _choose(
-                            ahead(out, o + y * job.out_row), ahead(x, i + y * job.x_row), ahead(mask, y * row), row, value
-                        )
+                        to, of = ahead(out, o + y * job.out_row), ahead(x, i + y * job.x_row)
+                        _choose(to, of, ahead(mask, y * row), row, value)
 
 
 @njit(nogil=True)

@@ -6,13 +6,13 @@ from functools import cache
 
 import numpy as np
 import torch
-from numba import carray, cfunc, njit, types
+from numba import carray, njit
 from torch import Tensor
 
 from augdrop.kernels import threads
 from augdrop.kernels.blend import working_type
 from augdrop.kernels.casts import cast
-from augdrop.kernels.job import RECORD, Job
+from augdrop.kernels.job import SOURCES, Job, Kernel, entry
 from augdrop.kernels.layout import layout
 from augdrop.memory import data, pointer, take
 
@@ -31,7 +31,7 @@ WIDE = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 def channel_means(x: Tensor, hit: Tensor) -> Tensor:
-    """Mean over frames and pixels of each channel of ``x [B, T, C, H, W]``, ``[B, C]`` in its dtype; 0 where not hit."""
+    """Mean over frames and pixels of each channel of ``x [B, T, C, H, W]``: ``[B, C]`` in its dtype, 0 if not hit."""
     sums = torch.zeros(len(x), x.shape[2], dtype=torch.float64, device=x.device)
     job = _job(x, hit, sums)
     if job is None:
@@ -100,13 +100,14 @@ def _job(x: Tensor, hit: Tensor, result: Tensor) -> Job | None:
 
 
 @cache
-def _sums_kernel(scalar: type) -> threads.Kernel:
+def _sums_kernel(scalar: type) -> Kernel:
     total = np.float64 if issubclass(scalar, np.floating) else np.int32 if scalar is np.uint8 else np.int64
-    small = np.dtype(scalar).itemsize <= 2
+    small, sources = np.dtype(scalar).itemsize <= 2, SOURCES
 
-    @cfunc(types.void(types.CPointer(RECORD)), cache=True)
+    @entry
     def run(shared):
         job = carray(shared, 1)[0]
+        job.sources = sources
         line = np.empty(job.width * job.interleaved, total)
         sum_planes(shared, job, pointer(job.x, scalar), data(line), small)
 
@@ -114,13 +115,14 @@ def _sums_kernel(scalar: type) -> threads.Kernel:
 
 
 @cache
-def _cells_kernel(scalar: type, wide: type) -> threads.Kernel:
+def _cells_kernel(scalar: type, wide: type) -> Kernel:
     total = wide if issubclass(scalar, np.floating) else np.int32 if scalar is np.uint8 else np.int64
-    small = np.dtype(scalar).itemsize <= 2
+    small, sources = np.dtype(scalar).itemsize <= 2, SOURCES
 
-    @cfunc(types.void(types.CPointer(RECORD)), cache=True)
+    @entry
     def run(shared):
         job = carray(shared, 1)[0]
+        job.sources = sources
         line = np.empty(job.width * job.interleaved, total)
         mean_cells(shared, job, pointer(job.x, scalar), data(line), pointer(job.cells, wide), small)
 

@@ -1,9 +1,9 @@
 """Run a compiled kernel on as many threads as torch uses, if it can be had on torch's own.
 
-A kernel takes a job's address, does pieces of it until none is left, and can be called from any number of threads at once. Torch's
-OpenMP pool is already awake around a training step: it starts a kernel in 5 µs, where waking a Python thread takes 60, and
-it never competes with torch for a core. OpenMP does not survive a fork, though, so a forked child that asks for several
-threads (a DataLoader worker has one) gets Python threads, as does everyone where there is no such pool.
+A kernel takes a job's address, does pieces of it until none is left, and can be called from any number of threads at
+once. Torch's OpenMP pool is already awake around a training step: it starts a kernel in 5 µs, where waking a Python
+thread takes 60, and it never competes with torch for a core. OpenMP does not survive a fork, though, so a forked child
+that asks for several threads (a DataLoader worker has one) gets Python threads, as does everyone without such a pool.
 """
 
 from __future__ import annotations
@@ -12,21 +12,13 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 
-from augdrop.kernels.job import Job
+from augdrop.kernels.job import Job, Kernel
 
 _SMALL = 1 << 18
 """Bytes below which a second thread does not pay."""
-
-
-class Kernel(Protocol):
-    """What `numba.cfunc` makes."""
-
-    address: int
-    ctypes: Callable[[int], None]
 
 
 def threads_for(size: int) -> int:
@@ -50,7 +42,7 @@ def run(kernel: Kernel, job: Job, threads: int) -> None:
 
 
 def _openmp() -> Callable[[int, int, int, int], None] | None:
-    """``GOMP_parallel(function, argument, threads, flags)`` of the OpenMP library that torch has loaded, if it has one."""
+    """``GOMP_parallel(function, argument, threads, flags)`` of the OpenMP library that torch has loaded, if any."""
     parallel = getattr(ctypes.CDLL(None), "GOMP_parallel", None) if os.name == "posix" else None
     if parallel is not None:
         parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]

@@ -1,7 +1,7 @@
 """The walk over a batch that every kernel shares: copy what stays, and hand the dropped rectangles to a painter.
 
-The runs of a sample are found once and painted plane by plane, a band of rows at a time: memory is walked in order, and a band
-is painted while it is still in the innermost cache.
+The runs of a sample are found once and painted plane by plane, a band of rows at a time: memory is walked in order, and
+a band is painted while it is still in the innermost cache.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import carray, cfunc, njit, types
+from numba import carray, njit
 
-from augdrop.kernels import threads
-from augdrop.kernels.job import RECORD
+from augdrop.kernels.job import SOURCES, Kernel, entry
 from augdrop.kernels.painter import BLEND, paint
 from augdrop.kernels.place import runs
 from augdrop.kernels.select import MASK_BYTES, many_runs, select_sample
@@ -20,20 +19,21 @@ from augdrop.memory import ahead, copy_run, data, like, pointer, take
 from augdrop.regions.spans import most_spans
 
 _BAND, _AT_ONCE = 1 << 14, 1 << 20
-"""Bytes copied before they are painted: half of a first-level cache; but a sample in one piece up to a second-level one."""
+"""Bytes copied before they are painted: half of a first-level cache, or a sample that fits a second-level one."""
 
 _SPANS, _GROUPS = 4096, 1024
 """Runs, and groups of rows with the same runs, kept at once: scratch that does not grow with the image."""
 
 
 @cache
-def kernel(word: type, wide: type | None) -> threads.Kernel:
-    """The kernel for elements of type ``word``: painting that computes does so in type ``wide``; None only moves bytes."""
-    size = np.dtype(word).itemsize
+def kernel(word: type, wide: type | None) -> Kernel:
+    """The kernel for elements of type ``word``, to compute in type ``wide``; None only moves bytes."""
+    size, sources = np.dtype(word).itemsize, SOURCES
 
-    @cfunc(types.void(types.CPointer(RECORD)), cache=True)
+    @entry
     def run(shared):
         job = carray(shared, 1)[0]
+        job.sources = sources
         walk(shared, job, pointer(job.x, word), pointer(job.out, word), wide, size)
 
     return run
@@ -90,34 +90,34 @@ def paint_sample(job, x, out, wide, b, from_saved, top, bottom, spans, room, gro
         band = bottom - top
     y = top
     while y < bottom:
-        start, n_groups, n_spans = y, 0, 0
-        while y < bottom and n_groups < _GROUPS and n_spans <= room:
+        start, count, n_spans = y, 0, 0
+        while y < bottom and count < _GROUPS and n_spans <= room:
             n, until = runs(job, b, y, ahead(spans, 3 * n_spans))
             until = min(until, bottom)
             if n:
-                groups[3 * n_groups], groups[3 * n_groups + 1] = np.int32(y), np.int32(until)
                 n_spans += n
-                groups[3 * n_groups + 2] = np.int32(n_spans)
-                n_groups += 1
+                groups[3 * count], groups[3 * count + 1] = np.int32(y), np.int32(until)
+                groups[3 * count + 2] = np.int32(n_spans)
+                count += 1
             y = until
         for t in range(job.frames):
             for c in range(job.channels):
-                paint_plane(job, x, out, wide, b, from_saved, t, c, start, y, copy, band, spans, groups, n_groups, scratch)
+                paint_plane(job, x, out, wide, b, from_saved, t, c, start, y, copy, band, spans, groups, count, scratch)
 
 
 @njit(nogil=True)
-def paint_plane(job, x, out, wide, b, from_saved, t, c, top, bottom, copy, band, spans, groups, n_groups, scratch):
+def paint_plane(job, x, out, wide, b, from_saved, t, c, top, bottom, copy, band, spans, groups, count, scratch):
     """Copy and paint rows ``top`` to ``bottom`` of one plane, ``band`` rows at a time."""
     width = job.width
     group = 0
     for start in range(top, bottom, band):
         stop = min(start + band, bottom)
         if copy:
-            covered = group < n_groups and groups[3 * group] <= start and stop <= groups[3 * group + 1]
+            covered = group < count and groups[3 * group] <= start and stop <= groups[3 * group + 1]
             run = 3 * groups[3 * group - 1] if group else 0
             if not (covered and spans[run] == 0 and spans[run + 1] == width):
                 copy_band(job, x, out, b, t, c, start, stop)
-        while group < n_groups and groups[3 * group] < stop:
+        while group < count and groups[3 * group] < stop:
             y0, y1 = max(groups[3 * group], start), min(groups[3 * group + 1], stop)
             first, last = groups[3 * group - 1] if group else 0, groups[3 * group + 2]
             paint(job, out, wide, from_saved, b, t, c, y0, y1, ahead(spans, 3 * first), last - first, scratch)

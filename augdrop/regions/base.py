@@ -30,7 +30,7 @@ class Region:
         raise NotImplementedError
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
-        """``(kind, params int64 [B, …], bits uint8 [B or 1, h, w])`` for `augdrop.regions.spans`; contiguous, on the host."""
+        """For `regions.spans`: ``(kind, params int64 [B, …], bits uint8 [B or 1, h, w])``, dense, on the host."""
         raise NotImplementedError
 
     def tensors(self) -> dict[str, Tensor]:

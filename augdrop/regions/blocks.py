@@ -66,7 +66,7 @@ class RandomBlocks:
 
     Args:
         drop_ratio: share to drop, before overlaps.
-        block_size: side of a block in pixels if an integer, share of the shorter side if a float; clipped to the canvas.
+        block_size: side of a block, in pixels if an integer, of the shorter side if a float; clipped to the canvas.
     """
 
     drop_ratio: float = 0.1
@@ -77,7 +77,8 @@ class RandomBlocks:
         block = (min(side, size[0]), min(side, size[1]))
         valid = [n - b + 1 for n, b in zip(size, block, strict=True)]
         gamma = block_gamma(self.drop_ratio, block, size)
-        corners = _seeds(draws.stream, draws.keys, draws.epochs, gamma, *valid, most_seeds(gamma, *valid))
+        most = most_seeds(gamma, valid[0], valid[1])
+        corners = _seeds(draws.stream, draws.keys, draws.epochs, gamma, valid[0], valid[1], most)
         return Blocks(size, torch.from_numpy(corners), block)
 
 

@@ -14,10 +14,10 @@ from augdrop.regions.base import Region
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cells(Region):
-    """``cells``: bool ``[B, gh, gw]``, True where dropped; ``span``: int64 ``[B, 2]``, pixels that the grid stretches over.
+    """``cells``: bool ``[B, gh, gw]``, True where dropped; ``span``: int64 ``[B, 2]``, the pixels that the grid covers.
 
-    Pixel ``y`` belongs to cell ``floor(y * gh / span_y)``. With ``span = size`` the grid divides the canvas evenly; with
-    ``span = (gh * s, gw * s)`` its cells have a side of ``s`` pixels, and the last ones are cut by the border.
+    Pixel ``y`` belongs to cell ``floor(y * gh / span_y)``. With ``span = size`` the grid divides the canvas evenly;
+    with ``span = (gh * s, gw * s)`` its cells have a side of ``s`` pixels, and the last ones are cut by the border.
     """
 
     cells: Tensor

@@ -58,8 +58,8 @@ class Grid(Region):
         return striped if self.stripes else ~striped
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
-        numbers = (t.numpy() for t in (self.period, self.width, self.offset, self.angle))
-        params = _pack(*numbers, self.stripes, *self.size, diagonal(*self.size))
+        (h, w), lattice = self.size, (self.period.numpy(), self.width.numpy(), self.offset.numpy())
+        params = _pack(*lattice, self.angle.numpy(), self.stripes, h, w, diagonal(h, w))
         return self.kind, torch.from_numpy(params), NO_BITS
 
 

@@ -47,7 +47,7 @@ class RandomPixels:
 def bernoulli_map(stream, keys, epochs, probability, height, width):
     """uint8 ``[B, height, width]``, 1 with the sample's probability.
 
-    Below 1/16 the draws are the gaps from one 1 to the next, two a block; else a 32-bit word for each cell, four a block.
+    Below 1/16 the draws are the gaps from one 1 to the next, two a block; else a 32-bit word a cell, four a block.
     """
     n = height * width
     out = np.zeros((len(keys), height, width), np.uint8)

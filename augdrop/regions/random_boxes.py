@@ -95,7 +95,7 @@ class AreaBoxes:
     share_area: bool = False
 
     def sample(self, draws: Draws, size: tuple[int, int], objects: np.ndarray | None = None) -> Boxes:
-        """Draw boxes; with ``objects``, int64 ``[B, M, 4]`` as ``y0, x0, y1, x1``, ``count`` boxes inside each of M objects."""
+        """Draw boxes; with ``objects``, int64 ``[B, M, 4]`` as ``y0, x0, y1, x1``, ``count`` boxes in each object."""
         boxes = _erasing(
             *draws,
             _whole(size) if objects is None else objects,
@@ -121,7 +121,7 @@ def _erasing(
             o = objects[b if len(objects) > 1 else 0, m]
             top, left, height, width = o[0], o[1], o[2] - o[0], o[3] - o[1]
             for i in range(count):
-                # An attempt takes two blocks: (area, ratio) and (top, left). Each box of each object has its own blocks.
+                # An attempt takes two blocks, (area, ratio) and (top, left). Each box of each object has its own.
                 start = FIRST + 1 + 2 * attempts * (m * most + i)
                 for attempt in range(attempts):
                     u, v = uniform_pair(stream, keys[b], epochs[b], start + 2 * attempt)
@@ -145,7 +145,7 @@ def _erasing(
 
 @dataclasses.dataclass(frozen=True)
 class Holes:
-    """``count`` rectangles a sample, uniformly placed inside the canvas, sides uniform between two ends (CoarseDropout).
+    """``count`` rectangles a sample, uniformly placed in the canvas, sides uniform between two ends (CoarseDropout).
 
     Ends are shares of the canvas if floats and pixels if integers. A hole larger than the canvas is clipped to it.
     """
@@ -184,7 +184,7 @@ def _holes(stream, keys, epochs, height, width, fewest, most, h0, h1, w0, w1):
 def cutmix_box(lam, y, x, height, width, keep_odd):
     """CutMix's box of share ``1 - lam`` around ``(y, x)``, clipped: ``(y0, x0, y1, x1)``.
 
-    Sides are ``int(side * sqrt(1 - lam))``; an odd side loses a pixel (authors, torchvision) unless ``keep_odd`` (timm).
+    Sides are ``int(side * sqrt(1 - lam))``; an odd one loses a pixel (authors, torchvision) unless ``keep_odd`` (timm).
     """
     root = math.sqrt(max(1.0 - lam, 0.0))
     h, w = np.int64(height * root), np.int64(width * root)
@@ -229,7 +229,7 @@ def _beta(lam, u, v, height, width, keep_odd, inside):
 
 @dataclasses.dataclass(frozen=True)
 class MinMaxBoxes:
-    """One box a sample, each side uniform between two shares of the canvas, placed whole inside (timm's ``cutmix_minmax``).
+    """One box a sample, each side uniform between two shares of the canvas, placed inside (timm's ``cutmix_minmax``).
 
     Sides run from ``int(side * low)`` to ``int(side * high) - 1``, as timm draws them.
     """

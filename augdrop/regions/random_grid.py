@@ -22,7 +22,7 @@ class RandomGrid:
     Args:
         period: shortest and longest period, both included: pixels if integers, shares of the shorter side if floats.
         ratio: stripe width / period.
-        rounding: of the stripe width to pixels, ``"up"`` (GridMask) or ``"down"`` (of the square, at least 1: GridDropout).
+        rounding: of the stripe width, ``"up"`` (GridMask), or ``"down"`` of the square, at least 1 (GridDropout).
         rotate: the angle is a whole number of degrees from 0 to ``rotate - 1``; 1 is no rotation.
         drop: ``"squares"`` or ``"stripes"``.
         random_offset: draw the offset; otherwise the first period starts at the image's corner with a square.
@@ -37,19 +37,19 @@ class RandomGrid:
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Grid:
         low, high = (v if isinstance(v, int) else max(2, int(v * min(size))) for v in self.period)
-        corner = [(diagonal(*size) - n) // 2 for n in size]
-        draw = (draws.stream, draws.keys, draws.epochs)
+        side, (h, w) = diagonal(*size), size
+        draw, corner = (draws.stream, draws.keys, draws.epochs), ((side - h) // 2, (side - w) // 2)
         ends = (max(1, low), max(1, low, high))
         period, width, offset, angle = _grids(
             *draw, *ends, self.ratio, self.rounding == "up", self.rotate, self.random_offset, *corner
         )
-        lattice = (torch.from_numpy(v) for v in (period, width, offset, angle))
-        return Grid(size, *lattice, self.drop == "stripes")
+        period, width, offset, angle = (torch.from_numpy(v) for v in (period, width, offset, angle))
+        return Grid(size, period, width, offset, angle, self.drop == "stripes")
 
 
 @njit(cache=True, nogil=True)
 def stripe_width(period, ratio, up):
-    """Width of a stripe in whole pixels: rounded up, or what a square rounded down (but not to 0) leaves of the period."""
+    """Width of a stripe in whole pixels: rounded up, or what a square rounded down (not to 0) leaves of the period."""
     if up:
         return min(np.int64(math.ceil(period * ratio)), period)
     square = np.int64(period * (1.0 - ratio))

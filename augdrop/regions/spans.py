@@ -35,7 +35,7 @@ def most_spans(kind, n_params, width):
 
 @njit(cache=True, nogil=True)
 def row_spans(kind, params, n_params, bits, rows, columns, y, width, spans):
-    """Write the runs of row ``y`` of one sample to ``spans`` and return ``(their number, the next row that may differ)``.
+    """Write the runs of row ``y`` of one sample to ``spans``; return ``(their number, the next row that may differ)``.
 
     Args:
         kind: of the region.
@@ -159,7 +159,7 @@ def _grid_spans(params, y, width, spans):
 
 @njit(cache=True, nogil=True, inline="always")
 def _edge(params, at, over, step):
-    """Pixels to the next edge, and how far past it: ``params[at]`` whole steps leave ``params[at + 1]`` of this stretch."""
+    """Pixels to the next edge, and how far past it: of this stretch ``params[at]`` steps leave ``params[at + 1]``."""
     whole, rest = params[at], params[at + 1]
     if over < rest:
         return whole + 1, over + step - rest
