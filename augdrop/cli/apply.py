@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import hashlib
 import itertools
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 import augdrop
@@ -23,7 +25,7 @@ from augdrop.cli.manifest import MANIFEST, Journal, forget, read_settings, write
 from augdrop.cli.outputs import FORMATS, Output, check_one_size, classes_of, outputs_of
 from augdrop.cli.pool import default_workers, each
 from augdrop.cli.recipe import Recipe, build, from_options, read_recipe
-from augdrop.cli.worker import Skipped, Writer, batch, decide, paint
+from augdrop.cli.worker import Skipped, Writer, batch, decide, leaves, paint
 from augdrop.errors import AugDropError, fail, nearest
 from augdrop.registry import METHODS
 from augdrop.transforms.base import Transform
@@ -165,10 +167,14 @@ def _recipe(given: argparse.Namespace) -> Recipe:
 
 
 def _try_out(transform: Transform) -> None:
-    """Paint a small image: what fails there, a colour of four channels say, would fail for every file."""
+    """Paint a small image with every member: what fails there, four colours say, would fail for every file.
+
+    It compiles the kernels, too, before workers would do so all at once.
+    """
     image = LoadedImage(np.zeros((32, 32, 3), np.uint8))
     partner = batch(image.pixels)
-    paint(image, decide(transform, image, partner, 0, 0), partner)
+    for plan in leaves(decide(transform, image, partner, 0, 0)):
+        paint(image, dataclasses.replace(plan, hit=torch.ones(1, dtype=torch.bool)), partner)
 
 
 def check_place(out: Path, source: Path) -> None:

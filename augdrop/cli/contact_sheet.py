@@ -60,10 +60,10 @@ def contact_sheet(rows: Sequence[Row], heads: Sequence[str], group: int) -> Imag
 
 def _wrap(draw: ImageDraw.ImageDraw, text: str, font: object, width: float) -> list[str]:
     lines: list[str] = []
-    for word in text.split():
+    for word in text.split(" "):  # and not at a space that holds words together
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and draw.textlength(longer, font=font) <= width:  # type: ignore[arg-type]
             lines[-1] = longer
         else:
             lines.append(word)
-    return lines
+    return [line.replace("\u00a0", " ") for line in lines]  # the font has no glyph for it

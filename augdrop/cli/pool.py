@@ -23,7 +23,7 @@ _work: Callable[[Any], Any]
 def default_workers(jobs: int) -> int:
     """One a core, but none for a job that is done before workers have started."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 1 + jobs // 128)
+    return min(cores, 1 + jobs // 256)
 
 
 def each(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Any]:

@@ -93,7 +93,7 @@ def _transform(name: tuple[str, str], seed: int) -> tuple[tuple[str, str], Trans
         raise fail("--methods", got=repr(method), expected="a method", fix=nearest(method, METHODS))
     cls = METHODS[method]
     transform = build({method: ({"preset": preset} if preset else {}) | {"p": 1.0}}, seed)
-    return (method, _cited(cls.citation) + (f" · preset {preset}" if preset else "")), transform
+    return (method, _cited(cls.citation) + (f" · preset\u00a0{preset}" if preset else "")), transform
 
 
 def _cited(citation: Citation | None) -> str:

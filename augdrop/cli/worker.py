@@ -84,20 +84,21 @@ class Writer:
             "quality": self.quality,
         }
         if transform.mixes:
-            partner_file = output.partner if own_share(plan) < 1 else None
+            share = own_share(plan)
+            partner_file = output.partner if share < 1 else None
             record |= {
                 "partner": partner_file and partner_file.name,
                 "partner_sha256": partner_file and partner_digest,
             }
+            if self.classes:
+                smoothing = (transform.label_options() or {}).get("smoothing", 0.0)
+                record["soft_label"] = self._soft_label(output, share, smoothing)
         if self.classes:
             record["label"] = label_of(output.source.name)
-        if self.classes and transform.mixes:
-            record["soft_label"] = self._soft_label(output, plan, transform)
         return record | {"plan": plan.to_dict()}
 
-    def _soft_label(self, output: Output, plan: Plan | Plans, transform: Transform) -> dict[str, float]:
+    def _soft_label(self, output: Output, share: float, smoothing: float) -> dict[str, float]:
         """The classes that are not 0. Smoothing, if the recipe asks for it, is timm's."""
-        share, smoothing = own_share(plan), (transform.label_options() or {}).get("smoothing", 0.0)
         soft = dict.fromkeys(self.classes, smoothing / len(self.classes))
         soft[label_of(output.source.name)] += share * (1 - smoothing)
         soft[label_of((output.partner or output.source).name)] += (1 - share) * (1 - smoothing)
@@ -146,7 +147,7 @@ def _paint(x: Tensor, plan: Plan | Plans, partner: Tensor | None) -> Tensor:
         for member in plan.plans:
             x = _paint(x, member, partner)
         return x
-    return apply(x, plan, inplace=True, source=partner)
+    return apply(x, plan, inplace=True, source=partner) if bool(plan.hit) else x
 
 
 def own_share(plan: Plan | Plans) -> float:
