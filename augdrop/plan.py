@@ -115,11 +115,13 @@ class Plan:
             )
         names = {f.name for f in dataclasses.fields(cls)}
         try:
-            return cls(**{name: decode(value, KINDS) for name, value in data.items() if name in names})
-        except (KeyError, TypeError) as error:
+            plan = cls(**{name: decode(value, KINDS) for name, value in data.items() if name in names})
+            plan.region.check(len(plan))
+        except (KeyError, TypeError, AttributeError) as error:
             raise fail(
                 "Plan", got=f"{type(error).__name__}: {error}", expected="a whole plan", fix="Save it again."
             ) from None
+        return plan
 
     def save(self, path: str | Path) -> None:
         """Write the plan as JSON."""

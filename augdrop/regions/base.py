@@ -24,6 +24,8 @@ class Region:
 
     size: tuple[int, int]
     kind: ClassVar[int]
+    shapes: ClassVar[dict[str, tuple[torch.dtype, tuple[int, ...]]]]
+    """Each tensor's dtype and its shape after the first axis; -1 is any length."""
 
     def mask(self) -> Tensor:
         """bool ``[B, H, W]``, True where dropped."""
@@ -32,6 +34,20 @@ class Region:
     def packed(self) -> tuple[int, Tensor, Tensor]:
         """For `regions.spans`: ``(kind, params int64 [B, …], bits uint8 [B or 1, h, w])``, dense, on the host."""
         raise NotImplementedError
+
+    def check(self, batch: int) -> None:
+        """Refuse tensors that are not what `shapes` says: compiled code would read past them."""
+        for name, tensor in self.tensors().items():
+            dtype, shape = self.shapes[name]
+            wanted = (batch, *shape)
+            fits = len(wanted) == tensor.ndim and all(n in (-1, m) for n, m in zip(wanted, tensor.shape, strict=True))
+            if not fits or tensor.dtype != dtype:
+                raise fail(
+                    f"{type(self).__name__}: {name}",
+                    got=f"{tuple(tensor.shape)} {tensor.dtype}",
+                    expected=f"{wanted} {dtype}, -1 being any length",
+                    fix="Make the region anew.",
+                )
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensor fields by name."""

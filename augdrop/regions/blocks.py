@@ -29,6 +29,7 @@ class Blocks(Region):
     corners: Tensor
     block: tuple[int, int]
     kind: ClassVar[int] = spans.BLOCKS
+    shapes: ClassVar = {"corners": (torch.int64, (-1, 2))}
 
     def mask(self) -> Tensor:
         (h, w), (bh, bw) = self.size, self.block
@@ -92,6 +93,8 @@ def most_seeds(gamma: float, height: int, width: int) -> int:
 @njit(cache=True, nogil=True)
 def _seeds(stream, keys, epochs, gamma, height, width, most):
     out = np.full((len(keys), most, 2), -1, np.int64)
+    if gamma <= 0:
+        return out
     scale = skip_scale(gamma)
     for b in range(len(keys)):
         place, n, draw = np.int64(-1), 0, FIRST

@@ -24,6 +24,7 @@ class Boxes(Region):
 
     boxes: Tensor
     kind: ClassVar[int] = spans.BOXES
+    shapes: ClassVar = {"boxes": (torch.int64, (-1, 4))}
 
     def mask(self) -> Tensor:
         h, w = self.size

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from augdrop.errors import fail
 from augdrop.regions import spans
 from augdrop.regions.base import Region
 
@@ -23,6 +24,12 @@ class Cells(Region):
     cells: Tensor
     span: Tensor
     kind: ClassVar[int] = spans.CELLS
+    shapes: ClassVar = {"cells": (torch.bool, (-1, -1)), "span": (torch.int64, (2,))}
+
+    def check(self, batch: int) -> None:
+        super().check(batch)
+        if bool((self.span < 1).any()):
+            raise fail("Cells: span", got=int(self.span.min()), expected="pixels >= 1", fix="Make the cells anew.")
 
     @classmethod
     def even(cls, size: tuple[int, int], cells: Tensor) -> Cells:

@@ -11,6 +11,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from augdrop.errors import fail
 from augdrop.regions import spans
 from augdrop.regions.base import NO_BITS, Region
 
@@ -37,6 +38,15 @@ class Grid(Region):
     angle: Tensor
     stripes: bool = False
     kind: ClassVar[int] = spans.GRID
+    shapes: ClassVar = {
+        **{name: (torch.int64, ()) for name in ("period", "width")},
+        **{"offset": (torch.int64, (2,)), "angle": (torch.float64, ())},
+    }
+
+    def check(self, batch: int) -> None:
+        super().check(batch)
+        if bool((self.period < 1).any()):
+            raise fail("Grid: period", got=int(self.period.min()), expected="pixels >= 1", fix="Make the grid anew.")
 
     def fixed_point(self) -> tuple[Tensor, Tensor]:
         """Cosine and sine of the angle as integers with `spans.ANGLE_BITS` binary places, int64 ``[B]``."""
@@ -78,12 +88,12 @@ def _pack(period, width, offset, angle, stripes, h, w, side):
     cos, sin = _fixed_point(angle)
     for b in range(len(period)):
         p = params[b]
-        p[0], p[1] = period[b], width[b]
-        p[2], p[3] = offset[b, 0] % period[b], offset[b, 1] % period[b]
+        p[0], p[1] = period[b], min(max(width[b], 0), period[b])
+        p[2], p[3] = offset[b, 0] % p[0], offset[b, 1] % p[0]
         p[4], p[5], p[6], p[7], p[8], p[9] = cos[b], sin[b], side, stripes, (side - h) // 2, (side - w) // 2
         # How many whole steps cross a stripe, or the space between two, and what is left of it: first along rows.
         for at, step in ((10, abs(2 * sin[b])), (14, abs(2 * cos[b]))):
-            for i, pixels in enumerate((width[b], period[b] - width[b])):
+            for i, pixels in enumerate((p[1], p[0] - p[1])):
                 length, step = pixels * spans.PIXEL, max(step, 1)
                 p[at + 2 * i], p[at + 2 * i + 1] = length // step, length % step
     return params

@@ -11,6 +11,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from augdrop.errors import fail
 from augdrop.memory import ahead, data
 from augdrop.regions import spans
 from augdrop.regions.base import Region
@@ -23,6 +24,16 @@ class Mask(Region):
 
     pixels: Tensor
     kind: ClassVar[int] = spans.MASK
+    shapes: ClassVar = {"pixels": (torch.bool, (-1, -1))}
+
+    def __post_init__(self) -> None:
+        if self.pixels.shape[1:] != self.size:
+            raise fail(
+                "Mask: pixels",
+                got=tuple(self.pixels.shape),
+                expected=f"[B, {self.size[0]}, {self.size[1]}], the canvas",
+                fix="Give size=pixels.shape[1:].",
+            )
 
     def mask(self) -> Tensor:
         return self.pixels
