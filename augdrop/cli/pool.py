@@ -29,7 +29,12 @@ def default_workers(jobs: int) -> int:
 def each(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Any]:
     """``work(job)`` for each job, as they come to be done; one worker is this process."""
     if workers == 1:
-        yield from map(work, jobs)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # as in a worker: more could round the scores of attentive methods in another way
+        try:
+            yield from map(work, jobs)
+        finally:
+            torch.set_num_threads(threads)
         return
     waiting = iter(jobs)
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads in an unknown state
