@@ -35,13 +35,19 @@ Each output is keyed by its source's path below SOURCE and its copy's number, so
 with any number of workers, and continues after an interruption. OUT gets the images in SOURCE's folders, manifest.jsonl
 (a line for each image, with its plan), settings.json, and, if all images lie in class folders, labels.csv.
 Numbers in fills are levels from 0 to 255, or shares of the range if they have a fraction, whatever a file's depth.
-Methods that mix take a partner from anywhere in SOURCE.
+Methods that mix take a partner from anywhere in SOURCE. A recipe is a method, or a list of them, nested as you like:
+compose: [{RandomErasing: {p: 0.5, fill: mean}}, {oneof: {weights: [2, 1], of: [GridMask, {CutMix: {preset: kornia}}]}}]
 """
 
 
 def add_to(commands: Any) -> None:
     """Add the command's part to the parser."""
-    sub = commands.add_parser("apply", help="drop regions from a folder of images", description=__doc__, epilog=_EPILOG)
+    sub = commands.add_parser(
+        "apply",
+        help="drop regions from a folder of images",
+        description=(__doc__ or "").partition(": ")[2],
+        epilog=_EPILOG,
+    )
     sub.add_argument(
         "source", metavar="SOURCE", type=Path, help="a folder, an image, or a text file with a path a line"
     )

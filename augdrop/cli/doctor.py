@@ -24,7 +24,9 @@ _FOR_THE_REPOSITORY = ("bench", "demo", "dev", "test")
 
 def add_to(commands: Any) -> None:
     """Add the command's part to the parser."""
-    sub = commands.add_parser("doctor", help="what is installed, and what works here", description=__doc__)
+    sub = commands.add_parser(
+        "doctor", help="what is installed, and what works here", description=(__doc__ or "").partition(": ")[2]
+    )
     sub.set_defaults(run=run)
 
 

@@ -18,7 +18,9 @@ from augdrop.transforms.base import Transform, valid_options
 
 def add_to(commands: Any) -> None:
     """Add the command's part to the parser."""
-    sub = commands.add_parser("list", help="the methods, their options, presets and papers", description=__doc__)
+    sub = commands.add_parser(
+        "list", help="the methods, their options, presets and papers", description=(__doc__ or "").partition(": ")[2]
+    )
     sub.add_argument("name", metavar="NAME", nargs="?", help="all about one method")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.set_defaults(run=run)
@@ -48,10 +50,15 @@ def _facts(cls: type[Transform]) -> dict[str, Any]:
     return {
         "name": cls.__name__,
         "summary": summary_of(cls),
-        "parameters": {name: _plain(value) for name, value in valid_options(cls).items()},
+        "parameters": {name: _plain(value) for name, value in _defaults(cls).items()},
         "presets": {name: {k: _plain(v) for k, v in values.items()} for name, values in cls.presets.items()},
         "citation": None if citation is None else citation._asdict(),
     }
+
+
+def _defaults(cls: type[Transform]) -> dict[str, Any]:
+    """All options; p is asked of a transform, for a method may have a default of its own."""
+    return valid_options(cls) | {"p": getattr(cls(), "p", 1.0)}
 
 
 def _plain(value: Any) -> Any:
@@ -68,7 +75,7 @@ def _plain(value: Any) -> Any:
 def _brief(cls: type[Transform]) -> str:
     lines = [cls.__name__, *_wrapped(summary_of(cls))]
     own = [name for name in inspect.signature(cls.__init__).parameters if name not in ("self", "options")]
-    defaults = valid_options(cls)
+    defaults = _defaults(cls)
     lines += _wrapped("Options: " + ", ".join(f"{name}={_shown(defaults[name])}" for name in own))
     if cls.presets:
         lines += _wrapped("Presets: " + ", ".join(cls.presets))
@@ -78,7 +85,7 @@ def _brief(cls: type[Transform]) -> str:
 def _details(cls: type[Transform]) -> str:
     text = (inspect.getdoc(cls) or "").split("\n\nExample:")[0].replace("``", "")
     lines = [f"{cls.__name__}: {text}", "", "Options and their defaults:"]
-    lines += [f"    {name}: {_shown(value)}" for name, value in valid_options(cls).items()]
+    lines += [f"    {name}: {_shown(value)}" for name, value in _defaults(cls).items()]
     lines += ["", "Presets:", *(f"    {name}: {_preset(values)}" for name, values in cls.presets.items())]
     return "\n".join([*lines, "", "Source:", f"    {cls.citation}"])
 

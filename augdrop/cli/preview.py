@@ -36,7 +36,9 @@ single image its mirror image with other colours.
 
 def add_to(commands: Any) -> None:
     """Add the command's part to the parser."""
-    sub = commands.add_parser("preview", help="one picture of what methods do", description=__doc__, epilog=_EPILOG)
+    sub = commands.add_parser(
+        "preview", help="one picture of what methods do", description=(__doc__ or "").partition(": ")[2], epilog=_EPILOG
+    )
     sub.add_argument("sources", metavar="SOURCE", type=Path, nargs="+", help="images or folders; a few are shown")
     sub.add_argument("--methods", metavar="A,B:PRESET", help="by default all; a preset after a colon")
     sub.add_argument("--draws", metavar="N", type=whole(1), help="of each image; by default 4 in all")

@@ -27,7 +27,12 @@ it too. A manifest may be cut down to some of its lines. A source that has chang
 
 def add_to(commands: Any) -> None:
     """Add the command's part to the parser."""
-    sub = commands.add_parser("replay", help="make the images of a manifest again", description=__doc__, epilog=_EPILOG)
+    sub = commands.add_parser(
+        "replay",
+        help="make the images of a manifest again",
+        description=(__doc__ or "").partition(": ")[2],
+        epilog=_EPILOG,
+    )
     sub.add_argument("manifest", metavar="MANIFEST", type=Path, help="a manifest, or the folder that it lies in")
     sub.add_argument("out", metavar="OUT", type=Path, help="the folder to write, new or empty")
     sub.add_argument("--source", metavar="FOLDER", type=Path, help="where the sources are; by default where they were")

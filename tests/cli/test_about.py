@@ -28,6 +28,7 @@ def test_list_for_programs_is_a_recipes_language(capsys):
     facts = {method["name"]: method for method in json.loads(capsys.readouterr().out)}
     assert list(facts) == list(ad.METHODS)
     assert facts["Cutout"]["parameters"]["length"] == 16
+    assert (facts["Cutout"]["parameters"]["p"], facts["RandomErasing"]["parameters"]["p"]) == (1, 0.5)
     assert facts["Cutout"]["presets"]["imagenet"] == {"length": 56}
     assert facts["Cutout"]["citation"]["arxiv"] == "1708.04552"
     assert facts["RandomErasing"]["presets"]["timm-rand"]["fill"] == {
