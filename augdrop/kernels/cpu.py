@@ -68,7 +68,8 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
         keep += [index := how.index.contiguous()]
         job.index = index.data_ptr()
         chained = inplace and how.source is x
-        order = torch.from_numpy((write_order if chained else read_order)(index.numpy(), hit.numpy()))
+        if how.source is x:
+            order = torch.from_numpy((write_order if chained else read_order)(index.numpy(), hit.numpy()))
         if chained:
             keep += [saved := torch.empty(t * c * h * w if order[:, 1].any() else 0, dtype=x.dtype)]
             job.saved = saved.data_ptr()

@@ -56,8 +56,15 @@ def apply(
     Returns:
         The result: ``x`` if ``inplace``, ``out`` if given, else a new tensor with the memory format of ``x``.
     """
+    if x.dtype not in DTYPES:
+        raise fail(
+            f"{plan.method}: apply",
+            got=f"images of {x.dtype}",
+            expected=", ".join(str(d).removeprefix("torch.") for d in DTYPES),
+            fix="Convert them with images.to(dtype).",
+        )
     batch = _as_batch(x)
-    if batch.shape[0] != len(plan.hit) or batch.shape[-2:] != plan.size:
+    if batch.ndim != 5 or batch.shape[0] != len(plan.hit) or batch.shape[-2:] != plan.size:
         raise fail(
             f"{plan.method}: apply",
             got=f"images {tuple(x.shape)}",

@@ -1,0 +1,84 @@
+"""Channel means and blurs: against torch, and against what they mean."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from augdrop import fills
+from augdrop.kernels import blur, statistics
+from augdrop.kernels.dispatch import DTYPES, apply
+from augdrop.kernels.layout import layout
+from tests.kernels.cases import LAYOUTS, WHERES, alike, images, plan_for
+
+HIT = torch.tensor([True, True, False, True, True, True])
+
+
+def as_batch(x):
+    return x if x.ndim == 5 else x.unsqueeze(1)
+
+
+@pytest.mark.parametrize("lie", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_channel_means(dtype, lie):
+    x = as_batch(images(lie, dtype))
+    means = statistics.channel_means(x, HIT)
+    exact = x.double().mean((1, 3, 4)) * HIT[:, None]
+    assert means.dtype == dtype
+    if dtype.is_floating_point:
+        assert torch.allclose(means.double(), exact.to(dtype).double(), rtol=1e-12, atol=1e-12)
+    else:
+        assert torch.equal(means, exact.round().to(dtype))
+
+
+@pytest.mark.parametrize("factor", [1, 3, 4, 16, 100])
+@pytest.mark.parametrize("lie", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_cell_means_are_those_of_plain_torch(dtype, lie, factor):
+    x = as_batch(images(lie, dtype))
+    cells = statistics.cell_means(x, factor, HIT)
+    assert alike(cells[HIT], statistics.cell_means_reference(x, factor)[HIT])
+    assert cells.shape == (*x.shape[:3], -(-37 // factor), -(-53 // factor))
+
+
+def test_cells_at_the_far_borders_are_smaller():
+    x = torch.arange(35.0).view(1, 1, 1, 5, 7)
+    cells = statistics.cell_means_reference(x, 4)[0, 0, 0]
+    for i in range(2):
+        for j in range(2):
+            assert cells[i, j] == pytest.approx(x[0, 0, 0, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4].mean().item())
+
+
+@pytest.mark.parametrize("factor", [1, 2, 8])
+def test_a_blur_is_an_average_and_a_bilinear_upsample(factor):
+    x = torch.rand(2, 1, 3, 24, 40, generator=torch.manual_seed(0), dtype=torch.float64)
+    smooth = blur.smooth(statistics.cell_means_reference(x, factor), factor, 24, 40, torch.float64)
+    small = F.avg_pool2d(x[:, 0], factor)
+    expected = F.interpolate(small, (24, 40), mode="bilinear", align_corners=False)
+    assert torch.allclose(smooth[:, 0], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32], ids=str)
+def test_a_flat_image_stays_flat_and_a_slope_keeps_its_middle(dtype):
+    plan = plan_for(WHERES["everywhere"], fills.Blur(8), 2, (40, 56), p=1)
+    flat = torch.full((2, 3, 40, 56), 77, dtype=dtype)
+    assert alike(apply(flat, plan), flat)
+    slope = (torch.arange(56) * 4).to(dtype).expand(2, 3, 40, 56).contiguous()
+    blurred = apply(slope, plan)
+    # Bilinear interpolation gives a slope back, but for half a cell at the borders.
+    assert torch.equal(blurred[..., 4:-4].double(), slope[..., 4:-4].double())
+
+
+def test_means_of_large_planes_do_not_overflow():
+    x = torch.full((1, 1, 1, 3000, 3000), 255, dtype=torch.uint8)
+    assert statistics.channel_means(x, torch.tensor([True])).tolist() == [[255]]
+    big = torch.full((1, 1, 1, 300, 300), 2**31 - 1, dtype=torch.int32)
+    assert statistics.channel_means(big, torch.tensor([True])).tolist() == [[2**31 - 1]]
+
+
+def test_which_rows_are_dense():
+    assert layout(torch.empty(2, 1, 3, 4, 5))[:] == (60, 60, 20, 5, 1)
+    assert layout(as_batch(torch.empty(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)))[2:] == (0, 15, 3)
+    assert layout(torch.empty(2, 1, 3, 5, 4).transpose(3, 4)) is None
+    assert layout(torch.empty(2, 1, 3, 4, 10)[..., ::2]) is None
