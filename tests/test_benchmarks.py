@@ -12,10 +12,6 @@ from PIL import Image
 
 import augdrop as ad
 
-pytest.importorskip("matplotlib")
-pytest.importorskip("psutil")
-pytest.importorskip("skimage")
-pytest.importorskip("sklearn")
 
 ROOT = Path(__file__).parents[1]
 

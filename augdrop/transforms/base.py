@@ -76,6 +76,8 @@ class Transform(v2.Transform):
 
     citation: ClassVar[Citation | None] = None
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Options whose default is not that of `OPTIONS`."""
     mixes: bool = False
     uses_pixels: bool = False
     """Does the plan depend on the images (by a score map)?"""
@@ -152,7 +154,7 @@ class Transform(v2.Transform):
     ) -> tuple[Tensor, Any]:
         """The transformed images and the plan behind them; ``t.apply(x, plan)`` gives the same images again."""
         plan = self.decide(x, self.draws(batch_size(x), keys, epoch), **given)
-        return self.apply(x, plan), plan
+        return self.apply(x, plan, source=given.get("partners")), plan
 
     def label_options(self) -> dict[str, Any] | None:
         """Keyword arguments for `augdrop.labels.mix`, or None where labels stay as they are."""
@@ -277,5 +279,6 @@ def valid_options(cls: type[Transform]) -> dict[str, Any]:
     valid = {n: p.default for n, p in parameters.items() if n not in ("self", "options")}
     if "options" in parameters:
         mixing = "MixOptions" in str(parameters["options"].annotation)
-        valid = valid | {n: v for n, v in (OPTIONS | (MIX_OPTIONS if mixing else {})).items() if n not in valid}
+        options = OPTIONS | (MIX_OPTIONS if mixing else {}) | dict(cls.defaults)
+        valid |= {n: v for n, v in options.items() if n not in valid}
     return valid

@@ -47,6 +47,7 @@ class RandomErasing(RegionalDropout):
     citation: ClassVar = Citation(
         "Zhong, Zheng, Kang, Li & Yang", 2020, "Random Erasing data augmentation, AAAI", "1708.04896"
     )
+    defaults: ClassVar = {"p": 0.5}
     presets: ClassVar = {
         "paper": {},
         "authors": {"attempts": 100, "inside": True, "fill": _IMAGENET_MEAN},
@@ -87,7 +88,6 @@ class RandomErasing(RegionalDropout):
         check_range("RandomErasing: count", count, 1, 1000, whole=True)
         if objects is not None:
             check_choice("RandomErasing: objects", objects, ("only", "too"))
-        options.setdefault("p", 0.5)
         # Floats throughout: a kernel is compiled for the types that it is called with.
         area, ratio = (tuple(map(float, ends)) for ends in (area, ratio))  # type: ignore[assignment]
         where = AreaBoxes(area, ratio, log_ratio, attempts, tuple(count), inside, share_area)  # type: ignore[arg-type]

@@ -54,6 +54,7 @@ class RegionalDropout(Transform):
         labels: str | None = None,
         **options: Unpack[MixOptions],
     ) -> None:
+        options = {**type(self).defaults, **options}  # type: ignore[typeddict-item,assignment]
         super().__init__(seed=options.get("seed"))
         name = type(self).__name__
         for option in options:

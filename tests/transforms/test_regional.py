@@ -122,3 +122,17 @@ def test_pairs_of_targets():
 def test_bad_arguments(arguments):
     with pytest.raises(ad.AugDropError):
         ad.RegionalDropout(**arguments)
+
+
+def test_with_plan_takes_partners_from_elsewhere_too():
+    x, other = images(), images(seed=5)
+    t = ad.CutMix(num_classes=3, seed=0)
+    y, plan = t.with_plan(x, keys=KEYS, partners=other)
+    assert same(y, t(x, partners=other, keys=KEYS)) and same(t.apply(x, plan, source=other), y)
+
+
+def test_defaults_are_told():
+    from augdrop.transforms.base import valid_options
+
+    assert valid_options(ad.RandomErasing)["p"] == 0.5 and ad.RandomErasing().p == 0.5
+    assert valid_options(ad.CutMix)["per"] == "sample" and "per" not in valid_options(ad.Cutout)
