@@ -12,7 +12,6 @@ from PIL import Image
 
 import augdrop as ad
 
-
 ROOT = Path(__file__).parents[1]
 
 
