@@ -69,19 +69,8 @@ def blur(job, out, wide, b, t, c, y0, y1, spans, n, scratch):
             first, second = down[y], down[job.height + y]
             to = o + (y - y0) * job.out_row
             for i in range(n):
-                x0, x1 = spans[3 * i], spans[3 * i + 1]
-                _mix(ahead(out, to + x0 * k), k, ahead(lines, x0), ahead(lines, width + x0), x1 - x0, first, second)
-
-
-@njit(nogil=True)
-def _mix(out, k, above, below, n, first, second):
-    """Write to every ``k``-th element."""
-    if k == 1:  # a loop of its own, for wide registers
-        for j in range(n):
-            out[j] = rounded(out[0], above[j] * first + below[j] * second)
-    else:
-        for j in range(n):
-            out[j * k] = rounded(out[0], above[j] * first + below[j] * second)
+                for x in range(spans[3 * i], spans[3 * i + 1]):
+                    out[to + x * k] = rounded(out[0], lines[x] * first + lines[width + x] * second)
 
 
 @njit(nogil=True)
