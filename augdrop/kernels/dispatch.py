@@ -90,7 +90,7 @@ def _as_batch(x: Tensor) -> Tensor:
     """A view ``[B, T, C, H, W]``."""
     if x.ndim == 4:
         return x.unsqueeze(1)
-    return x if x.ndim == 5 else x.view(1, 1, *x.shape)
+    return x if x.ndim == 5 else x.unsqueeze(0).unsqueeze(0)
 
 
 def _target(x: Tensor, out: Tensor | None, inplace: bool, method: str) -> Tensor | None:
