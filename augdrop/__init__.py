@@ -1,6 +1,8 @@
 """AugDrop: decide a drop once, apply it to pixels, labels, boxes, masks, keypoints, feature maps and tokens."""
 
-from augdrop import nn, regions, saliency
+from typing import TYPE_CHECKING, Any
+
+from augdrop import adapters, nn, regions, saliency
 from augdrop.annotations import Policy
 from augdrop.datasets import collate, keyed, mixed
 from augdrop.errors import AugDropError
@@ -25,6 +27,18 @@ from augdrop.transforms.mixup import Mixup
 from augdrop.transforms.pixel_dropout import PixelDropout
 from augdrop.transforms.random_erasing import RandomErasing
 from augdrop.transforms.regional import RegionalDropout
+
+if TYPE_CHECKING:
+    from augdrop.adapters import to_albumentations as to_albumentations
+    from augdrop.adapters import to_arrays as to_arrays
+    from augdrop.adapters import to_dali as to_dali
+    from augdrop.adapters import to_datasets as to_datasets
+    from augdrop.adapters import to_kornia as to_kornia
+    from augdrop.adapters import to_lightning as to_lightning
+    from augdrop.adapters import to_ray as to_ray
+    from augdrop.adapters import to_timm as to_timm
+    from augdrop.adapters import to_transformers as to_transformers
+    from augdrop.adapters import to_webdataset as to_webdataset
 
 __version__ = "0.1.0"
 
@@ -58,6 +72,7 @@ __all__ = [
     "RandomErasing",
     "RegionalDropout",
     "Transform",
+    "adapters",
     "collate",
     "key_of",
     "keyed",
@@ -68,3 +83,10 @@ __all__ = [
     "regions",
     "saliency",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Adapters are found when they are first asked for, so that no ecosystem is imported before it is used.
+    if name in adapters.ADAPTERS:
+        return getattr(adapters, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -70,8 +70,9 @@ class MixOptions(Options, total=False):
 class Transform(v2.Transform):
     """Base of all transforms; a torchvision v2 transform that is called with whole batches as well as single samples.
 
-    ``t(x, *targets, keys=None, epoch=None, inplace=False, out=None)``: ``x`` is an image ``[C, H, W]``, a batch
-    ``[B, C, H, W]`` or a video ``[B, T, C, H, W]``, or a sample of any structure (see `augdrop.samples`).
+    ``t(x, *targets, keys=None, epoch=None, plan=None, inplace=False, out=None)``: ``x`` is an image ``[C, H, W]``, a
+    batch ``[B, C, H, W]`` or a video ``[B, T, C, H, W]``, or a sample of any structure (see `augdrop.samples`). With
+    ``plan``, one that was made before is carried out again, on pixels, labels and annotations, and nothing is drawn.
     """
 
     citation: ClassVar[Citation | None] = None
@@ -175,15 +176,18 @@ class Transform(v2.Transform):
         *inputs: Any,
         keys: Ids | None = None,
         epoch: Ids | None = None,
+        plan: Plan | Plans | None = None,
         inplace: bool = False,
         out: Tensor | None = None,
         **given: Any,
     ) -> Any:
         if torch.compiler.is_compiling():
-            return compiled.call(self, inputs, keys, epoch, inplace or out is not None or bool(given))
+            extras = inplace or out is not None or plan is not None or bool(given)
+            return compiled.call(self, inputs, keys, epoch, extras)
         if type(inputs[0]) is Tensor and inputs[0].ndim >= 3 and (len(inputs) == 1 or _is_labels(inputs)):
             x = inputs[0]
-            plan = self.decide(x, self.draws(batch_size(x), keys, epoch), **given)
+            if plan is None:
+                plan = self.decide(x, self.draws(batch_size(x), keys, epoch), **given)
             target = inputs[1:]
             # Labels first: if they are wrong, nothing has been painted yet.
             if target and self.mixes:
@@ -191,7 +195,6 @@ class Transform(v2.Transform):
             x = self.apply(x, plan, inplace=inplace, out=out)
             return (x, *target) if target else x
         batch = unpack(inputs, labels_getter=self.__dict__.get("labels_getter", "default"))
-        draws = self.draws(batch.size, keys, epoch, batch.keys)
         if self.mixes and len(batch.groups) > 1:
             raise fail(
                 f"{type(self).__name__}",
@@ -203,12 +206,21 @@ class Transform(v2.Transform):
             raise fail(
                 f"{type(self).__name__}: out", got="several images", expected="one", fix="Leave out= to tensors."
             )
-        plans = []
-        for group in batch.groups:
-            at = group.positions
-            part = Draws(draws.stream, draws.keys[at], draws.epochs[at])
-            seen = {"boxes": batch.boxes(group)} if self.uses_boxes else {}
-            plans.append(self.decide(group.images, part, **given, **seen))
+        plans = [] if plan is None else [plan]
+        if plan is not None and (len(batch.groups) != 1 or len(plan) % len(batch.groups[0].positions)):
+            raise fail(
+                f"{type(self).__name__}: plan",
+                got=f"{len(plan)} samples planned",
+                expected=f"a plan for these {batch.size}, all of one size",
+                fix="Replay batch by batch, as the plans were made.",
+            )
+        if plan is None:
+            draws = self.draws(batch.size, keys, epoch, batch.keys)
+            for group in batch.groups:
+                at = group.positions
+                part = Draws(draws.stream, draws.keys[at], draws.epochs[at])
+                seen = {"boxes": batch.boxes(group)} if self.uses_boxes else {}
+                plans.append(self.decide(group.images, part, **given, **seen))
 
         def paint(images: Tensor, plan: Plan | Plans, ours: bool) -> Tensor:
             return self.apply(images, plan, inplace=inplace or (ours and out is None), out=out)

@@ -34,7 +34,7 @@ def call(transform: Transform, inputs: tuple[Any, ...], keys: Any, epoch: Any, u
     if unsupported or not 1 <= len(inputs) <= 2 or not all(isinstance(v, Tensor) for v in inputs):
         raise fail(
             f"{type(transform).__name__} under torch.compile",
-            got="inplace, out, extra inputs or a nested sample",
+            got="inplace, out, a plan, extra inputs or a nested sample",
             expected="images, or images and labels, as tensors",
             fix="Call it outside the compiled function.",
         )

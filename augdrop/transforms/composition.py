@@ -65,8 +65,10 @@ class _Composition(Transform):
         return ""
 
 
-def _boxes_for(member: Transform, given: dict[str, Any]) -> dict[str, Any]:
-    return {"boxes": given["boxes"]} if member.uses_boxes and "boxes" in given else {}
+def _meant_for(member: Transform, given: dict[str, Any]) -> dict[str, Any]:
+    """What a composition was given that this member can use: object boxes, score maps."""
+    wanted = {"boxes": member.uses_boxes, "scores": member.uses_pixels}
+    return {name: value for name, value in given.items() if wanted.get(name, True)}
 
 
 class Compose(_Composition):
@@ -99,16 +101,16 @@ class Compose(_Composition):
         plans = []
         for i, t in enumerate(self.members):
             source = partners if t.mixes else None
-            plan = t.decide(x, self._draws_of(t, draws), partners=source, **_boxes_for(t, given))
+            plan = t.decide(x, self._draws_of(t, draws), partners=source, **_meant_for(t, given))
             plans.append(plan)
             if any(later.uses_pixels for later in self.members[i + 1 :]):
                 x = t.apply(x, plan, source=source)
         return Plans("chain", tuple(plans))
 
-    def plan(self, shape: tuple[int, ...], *, keys: Any = None, epoch: Any = None) -> Plans:
+    def plan(self, shape: tuple[int, ...], *, keys: Any = None, epoch: Any = None, **given: Any) -> Plans:
         """Decide for images of ``shape`` without seeing them; see `RegionalDropout.plan`."""
         images = cast(Tensor, Shape(tuple(shape)))
-        return self.decide(images, self.draws(batch_size(images), keys, epoch))
+        return self.decide(images, self.draws(batch_size(images), keys, epoch), **given)
 
     def apply(
         self, x: Tensor, plan: Plans, *, inplace: bool = False, out: Tensor | None = None, source: Tensor | None = None
@@ -124,26 +126,28 @@ class Compose(_Composition):
             x = t.apply(x, p, inplace=inplace if fresh else True, out=out if i == 0 and not inplace else None)
         return x
 
-    def forward(self, *inputs: Any, keys: Ids | None = None, epoch: Ids | None = None, **call: Any) -> Any:
-        if not self._forward_hooks and torch.compiler.is_compiling():
+    def forward(
+        self, *inputs: Any, keys: Ids | None = None, epoch: Ids | None = None, plan: Any = None, **call: Any
+    ) -> Any:
+        if not self._forward_hooks and torch.compiler.is_compiling() and plan is None:
             for t in self.members:
                 out = t(*inputs, keys=keys, epoch=epoch)
                 inputs = out if isinstance(out, tuple) else (out,)
             return inputs if len(inputs) > 1 else inputs[0]  # pyright: ignore[reportGeneralTypeIssues]
         if type(inputs[0]) is Tensor and len(inputs) == 1:
-            return super().forward(*inputs, keys=keys, epoch=epoch, **call)
-        return self._step_by_step(inputs, keys, epoch, **call)
+            return super().forward(*inputs, keys=keys, epoch=epoch, plan=plan, **call)
+        return self._step_by_step(inputs, keys, epoch, plan, **call)
 
-    def _step_by_step(self, inputs: tuple[Any, ...], keys: Any, epoch: Any, **call: Any) -> Any:
+    def _step_by_step(self, inputs: tuple[Any, ...], keys: Any, epoch: Any, plan: Any, **call: Any) -> Any:
         """Structured samples go through each member whole, with the keys of the first call."""
         from augdrop.samples import unpack
 
-        if keys is None:
+        if keys is None and plan is None:
             batch = unpack(inputs)
             draws = self.draws(batch.size, None, epoch, batch.keys)
             keys, epoch = draws.keys, draws.epochs
-        for t in self.members:
-            out = t(*inputs, keys=keys, epoch=epoch, **call)
+        for t, p in zip(self.members, [None] * len(self.members) if plan is None else plan.plans, strict=True):
+            out = t(*inputs, keys=keys, epoch=epoch, plan=p, **_meant_for(t, call))
             inputs = out if len(inputs) > 1 else (out,)
         return inputs if len(inputs) > 1 else inputs[0]  # pyright: ignore[reportGeneralTypeIssues]
 
@@ -185,7 +189,7 @@ class OneOf(_Composition):
         choice = np.searchsorted(self._bounds, draws.uniforms(1)[:, 0], side="right").clip(max=len(self.weights) - 1)
         plans = []
         for i, t in enumerate(self.members):
-            plan = t.decide(x, self._draws_of(t, draws), partners=partners if t.mixes else None, **_boxes_for(t, given))
+            plan = t.decide(x, self._draws_of(t, draws), partners=partners if t.mixes else None, **_meant_for(t, given))
             chosen = torch.from_numpy(choice == i)
             if len(plan.hit) != len(chosen):
                 chosen = chosen.repeat_interleave(len(plan.hit) // len(chosen))

@@ -1,0 +1,88 @@
+"""What the pipelines share: their arguments, photographs to run on, images per second, and a picture to look at."""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from skimage import data
+from sklearn.datasets import load_sample_images
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def arguments(description, **defaults):
+    """The command line of a pipeline; ``defaults`` adds ``--name VALUE`` options."""
+    parser = argparse.ArgumentParser(description=description.split("\n\n")[0])
+    parser.add_argument(
+        "--data", type=Path, help="a folder of class folders; by default photographs that packages ship"
+    )
+    parser.add_argument("--out", type=Path, default=Path("pipeline-output"), help="where the preview picture goes")
+    parser.add_argument("--images", type=int, default=256, help="how many images to run through")
+    for name, value in defaults.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"{value} by default")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    if given.data is None:
+        # Kept for the whole run: DALI and DataLoader workers read the files later.
+        given.folder = tempfile.TemporaryDirectory(prefix="augdrop-photographs-")
+        given.data = photographs(Path(given.folder.name), given.images)
+    return given
+
+
+def photographs(folder, count):
+    """``count`` JPEG files in class folders: crops of the photographs that scikit-image and scikit-learn ship."""
+    temple, flower = load_sample_images().images
+    classes = {
+        "cat": data.chelsea(),
+        "coffee": data.coffee(),
+        "flower": flower,
+        "person": data.astronaut(),
+        "rocket": data.rocket(),
+        "temple": temple,
+    }
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        name = list(classes)[i % len(classes)]
+        picture = Image.fromarray(classes[name])
+        side = rng.uniform(0.6, 1) * min(picture.size)
+        left, top = rng.uniform(0, picture.width - side), rng.uniform(0, picture.height - side)
+        (folder / name).mkdir(exist_ok=True)
+        crop = picture.resize((320, 320), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
+        crop.save(folder / name / f"{i:04}.jpg", quality=90)
+    return folder
+
+
+def files(folder, count=None):
+    """Image files with their class numbers, in the order of their paths: ``[(path, class), ...]``, and the classes."""
+    classes = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    found = [(p, c) for c, name in enumerate(classes) for p in sorted((folder / name).rglob("*"))]
+    found = [(p, c) for p, c in found if p.suffix.lower() in SUFFIXES]
+    if not found:
+        raise SystemExit(f"{folder} has no class folders with images in it.")
+    return found[:count], classes
+
+
+def speed(run):
+    """Images a second of ``run()``, which does an epoch and returns how many images it saw; a first one warms up."""
+    run()
+    start = time.perf_counter()
+    seen = run()
+    return seen / (time.perf_counter() - start)
+
+
+def report(without, with_stage):
+    """Print the two speeds."""
+    print(f"without AugDrop: {without:7.0f} images/s")
+    print(f"with AugDrop:    {with_stage:7.0f} images/s ({with_stage / without - 1:+.1%})")
+
+
+def preview(path, *rows):
+    """Save rows of uint8 images ``[H, W, 3]`` as one picture, each row the same samples at another stage."""
+    rows = [
+        np.concatenate([np.pad(image, ((2, 2), (2, 2), (0, 0)), constant_values=255) for image in r], 1) for r in rows
+    ]
+    Image.fromarray(np.concatenate(rows)).save(path)
+    print(f"preview:         {path}")

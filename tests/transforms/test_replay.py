@@ -1,0 +1,43 @@
+"""A plan that was made before, carried out again on pixels, labels and annotations."""
+
+import pytest
+import torch
+from torchvision import tv_tensors
+
+import augdrop as ad
+from tests.helpers import same
+
+TRANSFORMS = {
+    "Cutout": ad.Cutout(8, seed=0),
+    "CutMix": ad.CutMix(seed=0, num_classes=6),
+    "OneOf": ad.OneOf([ad.CutMix(num_classes=6), ad.Cutout(8)], seed=0),
+    "Compose": ad.Compose([ad.CutMix(num_classes=6), ad.Cutout(8)], seed=0),
+}
+
+
+def boxes():
+    corners = torch.tensor([[2.0, 2, 20, 20], [5, 5, 30, 30]])
+    return [tv_tensors.BoundingBoxes(corners, format="XYXY", canvas_size=(32, 32)) for _ in range(6)]
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_replay_gives_the_same_batch_and_sample(name):
+    t, x = TRANSFORMS[name], torch.rand(6, 3, 32, 32)
+    plan = t.plan(x.shape, keys=range(6), epoch=2)
+    sample = {"image": x, "boxes": boxes(), "labels": [torch.tensor([1, 2])] * 6}
+    assert same(t(x, torch.arange(6), plan=plan), t(x, torch.arange(6), keys=range(6), epoch=2))
+    assert same(t(sample, plan=plan), t(sample, keys=range(6), epoch=2))
+
+
+def test_replay_refuses_a_plan_for_another_number_of_samples():
+    t = ad.Cutout(8, seed=0)
+    with pytest.raises(ad.AugDropError, match="2 samples planned"):
+        t({"image": torch.rand(3, 3, 32, 32), "boxes": boxes()[:3]}, plan=t.plan((2, 3, 32, 32)))
+
+
+def test_scores_reach_the_member_that_uses_them():
+    t = ad.OneOf([ad.AttentiveCutMix(num_classes=6), ad.Cutout(8)], seed=0)
+    x, y, scores = torch.rand(6, 3, 32, 32), torch.arange(6), torch.rand(6, 7, 7)
+    plan = t.plan(x.shape, keys=range(6), scores=scores)
+    assert same(t(x, y, plan=plan), t(x, y, keys=range(6), scores=scores))
+    assert not same(plan.plans[0].region, t.plan(x.shape, keys=range(6), scores=scores.flip(1)).plans[0].region)
