@@ -14,7 +14,7 @@ from torch import Tensor
 
 from augdrop.kernels.casts import rounded
 from augdrop.kernels.place import place
-from augdrop.memory import address, ahead, like, pointer
+from augdrop.memory import address, ahead, copy_run, like, pointer
 
 
 def smooth(cells: Tensor, factor: int, height: int, width: int, dtype: torch.dtype) -> Tensor:
@@ -45,7 +45,12 @@ def blur(job, out, wide, b, t, c, y0, y1, spans, n, scratch):
     """Paint runs with the interpolated cells, in type ``wide``."""
     k, factor, width = job.interleaved, job.factor, job.width
     down = pointer(job.y_weights, wide)
-    # What the scratch holds: which two rows of cells, and these rows, stretched to the image's width.
+    left, right = np.int64(0), width
+    if y1 - y0 > 1:  # one run or a few for many rows: a box, say
+        left, right = width, np.int64(0)
+        for i in range(n):
+            left, right = min(left, np.int64(spans[3 * i])), max(right, np.int64(spans[3 * i + 1]))
+    # What the scratch holds: two rows of cells from left to right, and these rows as wide as the image.
     held, lines = pointer(address(scratch), np.int64), pointer(address(scratch) + 64, wide)
     for channel in range(k):
         plane = ((b * job.frames + t) * job.channels + c) * k + channel
@@ -53,29 +58,44 @@ def blur(job, out, wide, b, t, c, y0, y1, spans, n, scratch):
         for y in range(y0, y1):
             tap = _tap(y, factor)
             above, below = plane * job.cell_rows + max(tap, 0), plane * job.cell_rows + min(tap + 1, job.cell_rows - 1)
-            if held[0] != above + 1 or held[1] != below + 1:
-                held[0], held[1] = above + 1, below + 1
-                _stretch(job, above, lines)
-                _stretch(job, below, ahead(lines, width))
+            same = held[2] == left and held[3] == right
+            if not (same and held[0] == above + 1 and held[1] == below + 1):
+                if same and held[1] == above + 1:
+                    copy_run(lines, left, lines, width + left, right - left)
+                else:
+                    _stretch(job, above, left, right, lines)
+                _stretch(job, below, left, right, ahead(lines, width))
+                held[0], held[1], held[2], held[3] = above + 1, below + 1, left, right
             first, second = down[y], down[job.height + y]
+            to = o + (y - y0) * job.out_row
             for i in range(n):
-                to = o + (y - y0) * job.out_row
-                for x in range(spans[3 * i], spans[3 * i + 1]):
-                    out[to + x * k] = rounded(out[0], lines[x] * first + lines[width + x] * second)
+                x0, x1 = spans[3 * i], spans[3 * i + 1]
+                _mix(ahead(out, to + x0 * k), k, ahead(lines, x0), ahead(lines, width + x0), x1 - x0, first, second)
 
 
 @njit(nogil=True)
-def _stretch(job, row, line):
-    """Interpolate a row of cells to the width of the image."""
+def _mix(out, k, above, below, n, first, second):
+    """Write to every ``k``-th element."""
+    if k == 1:  # a loop of its own, for wide registers
+        for j in range(n):
+            out[j] = rounded(out[0], above[j] * first + below[j] * second)
+    else:
+        for j in range(n):
+            out[j * k] = rounded(out[0], above[j] * first + below[j] * second)
+
+
+@njit(nogil=True)
+def _stretch(job, row, left, right, line):
+    """Interpolate a row of cells to pixels ``left`` to ``right``."""
     columns, width, factor = job.cell_columns, job.width, job.factor
     cells, along = ahead(like(job.cells, line), row * columns), like(job.x_weights, line)
-    x = np.int64(0)
-    while x < width:
+    x = left
+    while x < right:
         tap = _tap(x, factor)
-        until = min(width, factor * (tap + 1) + factor // 2)
-        left, right = cells[max(tap, 0)], cells[min(tap + 1, columns - 1)]
+        until = min(right, factor * (tap + 1) + factor // 2)
+        before, behind = cells[max(tap, 0)], cells[min(tap + 1, columns - 1)]
         for j in range(x, until):
-            line[j] = left * along[j] + right * along[width + j]
+            line[j] = before * along[j] + behind * along[width + j]
         x = until
 
 

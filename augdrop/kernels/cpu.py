@@ -23,8 +23,11 @@ from augdrop.regions.base import Region
 from augdrop.regions.spans import BLOCKS, BOXES, GRID, MASK
 
 _WORDS = {1: np.uint8, 2: np.int16, 4: np.int32, 8: np.int64}
-_SLAB = 1 << 19
+_SLAB = 1 << 20
 """Bytes of a sample from which on its rows may be shared out."""
+
+_HANDFUL = 4
+"""Samples that a thread takes at once, if there are many."""
 
 
 def supports(x: Tensor) -> bool:
@@ -83,9 +86,11 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
     job.order = order.data_ptr()
     size = x.numel() * x.element_size()
     n = threads.threads_for(size)
-    job.by_rows = chained
+    # Samples that are written over while others read them go together, some rows of all of them at a time. Others share
+    # rows only if they are large, and else are taken by the handful: a thread then goes on where it was.
     job.slabs = min(h, n if chained else 1 if n == 1 else max(1, size // b // _SLAB))
-    job.units = job.slabs if chained else b * job.slabs
+    job.group = b if chained else max(1, min(_HANDFUL, b // (4 * n))) if job.slabs == 1 else 1
+    job.units = -(-b // job.group) * job.slabs
     if computed:
         threads.run(kernel(SCALARS[x.dtype], WIDE[working_type(x.dtype)]), job, n)
     else:

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 _WHOLE = (
-    *("next", "sources", "units", "samples", "slabs", "by_rows", "copy", "select"),
+    *("next", "sources", "units", "samples", "group", "slabs", "copy", "select"),
     *("x", "x_sample", "x_frame", "x_channel", "x_row"),
     *("out", "out_sample", "out_frame", "out_channel", "out_row"),
     *("source", "source_sample", "source_frame", "source_channel", "source_row"),
@@ -29,8 +29,8 @@ _WHOLE = (
 class Job(ctypes.Structure):
     """One batch's work, made by `augdrop.kernels.cpu`; memory is named by address, 0 for none.
 
-    * ``next`` of ``units``: the next piece of work that nobody has taken. A piece is a sample or, with more than one of
-      the ``slabs``, some of its rows; ``by_rows`` makes it a slab of all samples, which then depend on each other.
+    * ``next`` of ``units``: the next piece of work that nobody has taken. A piece is a ``group`` of samples or, with
+      more than one of the ``slabs``, some of their rows.
     * ``sources``: written by the kernel, the `SOURCES` that it was compiled from.
     * ``x``, ``out``, ``source``: images and their strides, in elements. ``copy``: ``out`` does not hold ``x`` yet;
       ``select``: copy and paint in one go, see `augdrop.kernels.select`.

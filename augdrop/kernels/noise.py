@@ -87,9 +87,9 @@ def values(law: Law, keys: Tensor, count: int, dtype: torch.dtype) -> Tensor:
 
 
 @njit(nogil=True)
-def noise_run(job, b, start, n, out, o, stride, scratch):
-    """Write elements ``start`` to ``start + n`` of sample ``b`` to every ``stride``-th of ``out[o:]``."""
-    # One loop a step, each of which LLVM turns into wide registers: words, values, and their place.
+def noise_run(job, b, start, n, out, scratch):
+    """Write elements ``start`` to ``start + n`` of sample ``b`` to ``out``."""
+    # One loop a step, each of which LLVM turns into wide registers.
     words = pointer(address(scratch), np.uint32)
     skip = start & 3
     _words(words, start >> 2, (skip + n + 3) >> 2, pointer(job.keys, np.uint64)[b])
@@ -99,7 +99,7 @@ def noise_run(job, b, start, n, out, o, stride, scratch):
     if job.form == INTEGER and not job.normal:
         whole, choices = np.int64(job.first), np.uint64(job.second)
         for j in range(n):
-            out[o + j * stride] = cast(out[0], whole + np.int64((words[j] * choices) >> np.uint64(32)))
+            out[j] = cast(out[0], whole + np.int64((words[j] * choices) >> np.uint64(32)))
         return
     if job.normal:
         table = pointer(job.quantiles, np.float32)
@@ -113,9 +113,9 @@ def noise_run(job, b, start, n, out, o, stride, scratch):
     if job.form == INTEGER:
         low, high = np.float64(job.low), np.float64(job.high)
         for j in range(n):
-            out[o + j * stride] = cast(out[0], min(max(np.rint(np.float64(raw[j])), low), high))
+            out[j] = cast(out[0], min(max(np.rint(np.float64(raw[j])), low), high))
     else:
-        _as_bits(job.form, raw, n, out, o, stride, scratch)
+        _as_bits(job.form, raw, n, out, scratch)
 
 
 @njit(nogil=True)
@@ -130,25 +130,25 @@ def _words(words, first, blocks, key):
 
 
 @njit(nogil=True)
-def _as_bits(form, raw, n, out, o, stride, scratch):
+def _as_bits(form, raw, n, out, scratch):
     """Write float32 values, rounded to ``form`` (nearest, ties to even), as the integers of their bytes."""
     bits = pointer(address(raw), np.int32)
     if form == FLOAT32:
         for j in range(n):
-            out[o + j * stride] = cast(out[0], bits[j])
+            out[j] = cast(out[0], bits[j])
     elif form == FLOAT64:
         behind = address(scratch) + 16 * (n + 16)
         wide, exact = pointer(behind, np.float64), pointer(behind, np.int64)
         for j in range(n):
             wide[j] = raw[j]
         for j in range(n):
-            out[o + j * stride] = cast(out[0], exact[j])
+            out[j] = cast(out[0], exact[j])
     elif form == BFLOAT16:
         for j in range(n):
-            out[o + j * stride] = cast(out[0], (bits[j] + 0x7FFF + ((bits[j] >> 16) & 1)) >> 16)
+            out[j] = cast(out[0], (bits[j] + 0x7FFF + ((bits[j] >> 16) & 1)) >> 16)
     else:
         for j in range(n):
-            out[o + j * stride] = cast(out[0], _half(np.int64(bits[j]) & 0xFFFFFFFF))
+            out[j] = cast(out[0], _half(np.int64(bits[j]) & 0xFFFFFFFF))
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -10,7 +10,7 @@ from augdrop.kernels.blend import blend
 from augdrop.kernels.blur import blur
 from augdrop.kernels.noise import noise_run
 from augdrop.kernels.place import place, source_at
-from augdrop.memory import ahead, copy_run, fill_run, like
+from augdrop.memory import address, ahead, copy_run, fill_run, like
 
 TABLE, NOISE, SOURCE, BLEND, BLUR = range(5)
 
@@ -87,15 +87,20 @@ def paste(job, out, from_saved, b, t, c, y0, y1, spans, n):
 @njit(nogil=True)
 def speckle(job, out, b, t, c, y0, y1, spans, n, scratch):
     """Paint with the sample's noise."""
-    k = job.interleaved
+    k, aside = job.interleaved, like(address(scratch) + 40 * (job.width + 16), out)
     for channel in range(k):
         plane = ((t * job.channels + c) * k + channel) * job.height
         o = place(job, b, t, c, y0, 0) + channel
         for y in range(y0, y1):
             for i in range(n):
                 x0, width = np.int64(spans[3 * i]), np.int64(spans[3 * i + 1] - spans[3 * i])
-                to = o + (y - y0) * job.out_row + x0 * k
-                noise_run(job, b, (plane + y) * job.width + x0, width, out, to, k, scratch)
+                start, to = (plane + y) * job.width + x0, ahead(out, o + (y - y0) * job.out_row + x0 * k)
+                if k == 1:
+                    noise_run(job, b, start, width, to, scratch)
+                else:
+                    noise_run(job, b, start, width, aside, scratch)
+                    for x in range(width):
+                        to[x * k] = aside[x]
 
 
 @njit(nogil=True)

@@ -53,11 +53,8 @@ def walk(shared, job, x, out, wide, size):
         piece = take(shared)
         if piece >= job.units:
             return
-        if job.by_rows:
-            first, last, slab = np.int64(0), job.samples, piece
-        else:
-            first, slab = piece // job.slabs, piece % job.slabs
-            last = first + 1
+        first, slab = piece // job.slabs * job.group, piece % job.slabs
+        last = min(first + job.group, job.samples)
         top, bottom = job.height * slab // job.slabs, job.height * (slab + 1) // job.slabs
         for item in range(first, last):
             b = order[3 * item]

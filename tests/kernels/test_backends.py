@@ -10,14 +10,7 @@ import torch
 from augdrop import fills, regions
 from augdrop.kernels import cpu
 from augdrop.kernels.dispatch import DTYPES, apply, backends, use_backend
-from tests.kernels.cases import FILLS, LAYOUTS, SIZE, WHERES, alike, images, opacities, plan_for, threads, twin
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    # Small images: on a busy machine torch's own threads would take most of the time.
-    with threads(1):
-        yield
+from tests.kernels.cases import FILLS, LAYOUTS, SIZE, WHERES, alike, images, opacities, plan_for, twin
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
