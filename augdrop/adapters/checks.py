@@ -1,0 +1,70 @@
+"""Checks that several adapters share: where the channels are, whether keys repeat, and whose error it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from augdrop.errors import AugDropError, fail
+
+
+@contextmanager
+def named(where: str) -> Iterator[None]:
+    """Errors of the core in this block begin with the adapter's name.
+
+    Example:
+        >>> with named("to_arrays"):
+        ...     raise fail("labels", got="2 values", expected="3", fix="")
+        Traceback (most recent call last):
+        ...
+        augdrop.errors.AugDropError: to_arrays: labels: got 2 values; expected 3.
+    """
+    try:
+        yield
+    except AugDropError as error:
+        raise type(error)(f"{where}: {error}".rstrip()) from None
+
+
+def check_layout(where: str, shape: Sequence[int], layout: str) -> None:
+    """Raise for images ``[..., H, W, C]`` or ``[..., C, H, W]`` whose channels lie where the other layout has them.
+
+    They do if the axis of channels has more than four entries and a side of the image would have at most four.
+
+    Args:
+        where: the adapter.
+        shape: of the images.
+        layout: its last three letters are ``HWC`` or ``CHW``.
+
+    Example:
+        >>> check_layout("to_x", (224, 224, 3), "HWC")
+        >>> check_layout("to_x", (3, 224, 224), "HWC")
+        Traceback (most recent call last):
+        ...
+        augdrop.errors.AugDropError: to_x: got shape (3, 224, 224); expected HWC. Its channels are not last: move them.
+    """
+    last = layout.endswith("HWC")
+    channels, other = (-1, -3) if last else (-3, -1)
+    if len(shape) >= 3 and shape[other] <= 4 < min(shape[channels], shape[-2]):
+        raise fail(
+            where,
+            got=f"shape {tuple(shape)}",
+            expected=layout,
+            fix=f"Its channels are {'not ' if last else ''}last: move them.",
+        )
+
+
+def check_distinct(where: str, keys: np.ndarray, fix: str) -> None:
+    """Raise if two samples of a batch have one key: they would get one drop, and their partners would go by position.
+
+    Example:
+        >>> check_distinct("to_ray", np.array([3, 5, 3]), "Number them.")
+        Traceback (most recent call last):
+        ...
+        augdrop.errors.AugDropError: to_ray: keys: got 3 twice in a batch; expected a key for each sample. Number them.
+    """
+    values, counts = np.unique(keys, return_counts=True)
+    if len(values) < len(keys):
+        again = values[counts > 1][0]
+        raise fail(f"{where}: keys", got=f"{again} twice in a batch", expected="a key for each sample", fix=fix)
