@@ -65,7 +65,8 @@ def resolve(
     elif given is None:
         given = carried
     if given is None:
-        ids = torch.empty((), dtype=torch.int64).random_().item() + np.arange(batch)
+        first = torch.empty(1, dtype=torch.int64).random_().numpy()
+        ids = first if batch == 1 else first + np.arange(batch)
     else:
         ids = _integers("keys", given, batch)
     if epoch is None or isinstance(epoch, int):

@@ -5,6 +5,8 @@ Fills that only move bytes share one compilation for every dtype of an item size
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from torch import Tensor
 from augdrop.kernels import noise, threads
 from augdrop.kernels.blend import weights, working_type
 from augdrop.kernels.blur import weights as blur_weights
-from augdrop.kernels.job import Job
+from augdrop.kernels.job import Job, Kernel
 from augdrop.kernels.layout import layout
 from augdrop.kernels.order import in_order, read_order, write_order
 from augdrop.kernels.paint import Paint
@@ -35,35 +37,51 @@ def supports(x: Tensor) -> bool:
     return x.is_cpu and not x.is_complex() and x.layout is torch.strided
 
 
+class Task(NamedTuple):
+    """A job, the kernel that does it, on how many threads, and what must stay alive until it is done."""
+
+    job: Job
+    kernel: Kernel
+    threads: int
+    keep: list[Tensor]
+
+
 def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bool:
     """Paint ``x [B, T, C, H, W]`` into ``out`` (which may be ``x``); False where this backend has no way to do it."""
+    task = ready(x, out, region, hit, how)
+    if task is not None:
+        threads.run(task.kernel, task.job, task.threads)
+    return task is not None
+
+
+def ready(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> Task | None:
+    """Everything that `apply` does but the work itself."""
     b, t, c, h, w = x.shape
     inplace = out is x
     computed = how.opacity is not None or how.cells is not None
     if computed and x.dtype not in SCALARS:
-        return False
+        return None
     kind, params, bits = region.packed()
     if inplace and how.opacity is not None and (kind == BLOCKS or (kind == BOXES and params.shape[1] > 1)):
-        return False  # a pixel under two boxes would be mixed twice
+        return None  # a pixel under two boxes would be mixed twice
     lie = layout(x)
     if lie is None:
-        return False
+        return None
     k = lie.interleaved
     job = Job(samples=b, copy=not inplace, frames=t, channels=1 if k > 1 else c, height=h, width=w, interleaved=k)
     job.x, job.x_sample, job.x_frame, job.x_channel, job.x_row, _ = x.data_ptr(), *lie
     lie = lie if inplace else layout(out)
     if lie is None or lie.interleaved != k:
-        return False
+        return None
     job.out, job.out_sample, job.out_frame, job.out_channel, job.out_row, _ = out.data_ptr(), *lie
     job.kind, job.params, job.n_params = kind, params.data_ptr(), params.numel() // b
     job.bits, (job.bit_samples, job.bit_rows, job.bit_columns) = bits.data_ptr(), bits.shape
-    # What a job names by address must stay alive until it is done.
-    keep = [hit := hit.contiguous()]
+    keep = [hit := hit.contiguous(), params, bits]
     job.hit, order, chained = hit.data_ptr(), in_order(b), False
     if how.source is not None and how.index is not None:
         lie = layout(how.source)
         if lie is None or lie.interleaved != k:
-            return False
+            return None
         job.fill, job.source, job.source_sample, job.source_frame, job.source_channel, job.source_row, _ = (
             *(SOURCE, how.source.data_ptr()),
             *lie,
@@ -83,6 +101,7 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
     else:
         keep += _fill(job, how)
     job.select = job.copy and job.fill == TABLE and _selects(job, how.table)
+    keep.append(order)
     job.order = order.data_ptr()
     size = x.numel() * x.element_size()
     n = threads.threads_for(size)
@@ -91,11 +110,8 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
     job.slabs = min(h, n if chained else 1 if n == 1 else max(1, size // b // _SLAB))
     job.group = b if chained else max(1, min(_HANDFUL, b // (4 * n))) if job.slabs == 1 else 1
     job.units = -(-b // job.group) * job.slabs
-    if computed:
-        threads.run(kernel(SCALARS[x.dtype], WIDE[working_type(x.dtype)]), job, n)
-    else:
-        threads.run(kernel(_WORDS[x.element_size()], None), job, n)
-    return True
+    word, wide = (SCALARS[x.dtype], WIDE[working_type(x.dtype)]) if computed else (_WORDS[x.element_size()], None)
+    return Task(job, kernel(word, wide), n, keep)
 
 
 def _selects(job: Job, table: Tensor | None) -> bool:
@@ -109,7 +125,7 @@ def _fill(job: Job, how: Paint) -> list[Tensor]:
     if how.table is not None:
         job.fill, job.table = TABLE, how.table.data_ptr()
         job.table_samples, job.table_boxes, job.table_channels = how.table.shape
-        return []
+        return [how.table]
     if how.cells is not None:
         job.fill, job.cells, job.factor = BLUR, how.cells.data_ptr(), how.factor
         job.cell_rows, job.cell_columns = how.cells.shape[-2:]

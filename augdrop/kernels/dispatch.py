@@ -40,6 +40,11 @@ def use_backend(name: str) -> Iterator[None]:
         _forced = before
 
 
+def forced() -> str | None:
+    """The backend that `use_backend` asks for."""
+    return _forced
+
+
 def apply(
     x: Tensor, plan: Plan, *, out: Tensor | None = None, inplace: bool = False, source: Tensor | None = None
 ) -> Tensor:
@@ -90,7 +95,7 @@ def _as_batch(x: Tensor) -> Tensor:
     """A view ``[B, T, C, H, W]``."""
     if x.ndim == 4:
         return x.unsqueeze(1)
-    return x if x.ndim == 5 else x.unsqueeze(0).unsqueeze(0)
+    return x if x.ndim == 5 else x.view(1, 1, *x.shape)
 
 
 def _target(x: Tensor, out: Tensor | None, inplace: bool, method: str) -> Tensor | None:

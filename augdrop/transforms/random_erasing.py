@@ -94,6 +94,7 @@ class RandomErasing(RegionalDropout):
         super().__init__(where=where, fill=fill, **options)
         self.objects = objects
         self.uses_boxes = objects is not None
+        self._alone &= objects is None
 
     def inputs(
         self, x: Tensor, partner: np.ndarray | None, boxes: list[Tensor] | None = None, **given: Any

@@ -17,6 +17,8 @@ from augdrop.pairing import PER, dataset_partners, pair
 from augdrop.plan import Plan
 from augdrop.regions.base import Region
 from augdrop.rng import Draws, header, stream_key
+from augdrop.samples import edge
+from augdrop.transforms import single
 from augdrop.transforms.base import MIX_OPTIONS, OPTIONS, MixOptions, Shape, Transform, batch_size, valid_options
 from augdrop.transforms.checks import check_choice, check_probability, check_share
 
@@ -96,6 +98,10 @@ class RegionalDropout(Transform):
         self.targets = options.get("targets", "soft")
         check_choice(f"{name}: targets", self.targets, ("soft", "pairs"))
         check_share(f"{name}: label_smoothing", self.label_smoothing, below=True)
+        self._lanes: single.Lanes = {}
+        cls = type(self)
+        changed = (cls.decide, cls.apply) != (RegionalDropout.decide, RegionalDropout.apply)
+        self._alone = not (self.mixes or changed) and single.knows(self.fill)
 
     def plan(self, shape: tuple[int, ...], *, keys: Any = None, epoch: Any = None, **given: Any) -> Plan:
         """Decide for images of ``shape`` (``[C, H, W]``, ``[B, C, H, W]`` or ``[B, T, C, H, W]``) without seeing them.
@@ -168,6 +174,10 @@ class RegionalDropout(Transform):
     def forward(self, *inputs: Any, partners: Any = None, **call: Any) -> Any:
         """See `Transform`; ``partners=(images, labels)`` takes the partners from there, position by position."""
         if partners is None:
+            if self._alone and len(inputs) == 1 and not call.keys() - _SIMPLE:
+                image = single.image_of(inputs[0])
+                if image is not None:
+                    return self._paint_alone(image, inputs[0], **call)
             return super().forward(*inputs, **call)
         from augdrop.labels import mix
 
@@ -177,6 +187,34 @@ class RegionalDropout(Transform):
         plan = self.decide(x, draws, partners=other)
         painted = self.apply(x, plan, source=other, **call)
         return painted if y is None else (painted, mix(y, plan, other=other_y, **(self.label_options() or {})))
+
+    def _paint_alone(self, x: Tensor, leaf: Any, keys: Any = None, epoch: Any = None, inplace: bool = False) -> Any:
+        """One image, as a data set calls for it: the draws and pixels of `decide` and `apply`, without a plan."""
+        ours = x is not leaf and edge.is_copy(x, leaf)
+        out = x if inplace or ours else torch.empty_like(x)
+        lane = single.lane(self._lanes, x, out, self.fill)
+        if lane is None:
+            batch_size(x)
+        draws = self.draws(1, keys, epoch)
+        if lane is None:
+            plan = self.decide(x, draws)
+            out = self.apply(x, plan, inplace=out is x)
+            single.remember(self._lanes, x, out, plan)
+        else:
+            gate, noise = header(*draws)
+            if gate[0, 0] < (self.p(draws.epochs)[0] if callable(self.p) else self.p):
+                region = self.where.sample(draws, (x.shape[1], x.shape[2]), **self.inputs(x, None))
+                single.paint(lane, x, out, region, noise)
+            elif out is not x:
+                out.copy_(x)
+        return leaf if out is x and not ours else edge.like_image(out, leaf)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lanes"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._lanes = {}
 
     def label_options(self) -> dict[str, Any] | None:
         if self.labels == "keep":
@@ -191,6 +229,9 @@ class RegionalDropout(Transform):
     def policy(self) -> Policy:
         return super().policy() if self.annotations is None else self.annotations
 
+
+_SIMPLE = frozenset(("keys", "epoch", "inplace"))
+"""What a call for one image may say, to go the short way."""
 
 _FRAMES = stream_key(0, "frames")
 
