@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augdrop.adapters.checks import check_layout, named
+from augdrop.adapters.checks import check_distinct, check_layout, named
 from augdrop.errors import fail
 from augdrop.samples import edge, roles
 from augdrop.samples.tree import at, leaves, rebuild
@@ -36,10 +36,13 @@ class ArrayStage:
             plan: one to carry out again, from ``transform.plan``.
             given: what the method takes besides, score maps ``scores`` say.
         """
+        keys, epoch = _numbers(keys), _numbers(epoch)
         root = inputs[0] if len(inputs) == 1 else inputs
         arrays = {path: leaf for path, leaf in leaves(root) if _is_array(leaf)}
         tensors = rebuild(root, {path: _to_tensor(leaf) for path, leaf in arrays.items()})
         with named("to_arrays"):
+            if np.ndim(keys) == 1:
+                check_distinct("keys", keys, "Number the samples.")
             images = {path for sample in roles.layout(tensors).images for path in sample if path in arrays}
             for path in images:
                 check_layout("images", arrays[path].shape, self.layout)
@@ -47,8 +50,8 @@ class ArrayStage:
                 tensors = rebuild(tensors, {path: at(tensors, path).movedim(-1, -3) for path in images})
             out = self.transform(
                 *(tensors if len(inputs) > 1 else (tensors,)),
-                keys=_to_tensor(keys) if _is_array(keys) else keys,
-                epoch=_to_tensor(epoch) if _is_array(epoch) else epoch,
+                keys=keys,
+                epoch=epoch,
                 plan=plan,
                 **{name: _to_tensor(value) if _is_array(value) else value for name, value in given.items()},
             )
@@ -113,6 +116,11 @@ def _to_tensor(leaf: Any) -> Tensor:
             expected="an array with values on one device, of a dtype that DLPack has",
             fix="Call it outside of jit, or in jax.pure_callback.",
         ) from None
+
+
+def _numbers(given: Any) -> Any:
+    """Keys or epochs, which the host reads."""
+    return _to_tensor(given).cpu().numpy() if _is_array(given) else given
 
 
 def _like(value: Tensor, leaf: Any) -> Any:

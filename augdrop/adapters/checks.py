@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -55,16 +56,16 @@ def check_layout(where: str, shape: Sequence[int], layout: str) -> None:
         )
 
 
-def check_distinct(where: str, keys: np.ndarray, fix: str) -> None:
+def check_distinct(where: str, keys: Any, fix: str) -> None:
     """Raise if two samples of a batch have one key: they would get one drop, and their partners would go by position.
 
     Example:
-        >>> check_distinct("to_ray", np.array([3, 5, 3]), "Number them.")
+        >>> check_distinct("keys", [3, 5, 3], "Number them.")
         Traceback (most recent call last):
         ...
-        augdrop.errors.AugDropError: to_ray: keys: got 3 twice in a batch; expected a key for each sample. Number them.
+        augdrop.errors.AugDropError: keys: got 3 twice in a batch; expected a key for each sample. Number them.
     """
     values, counts = np.unique(keys, return_counts=True)
     if len(values) < len(keys):
         again = values[counts > 1][0]
-        raise fail(f"{where}: keys", got=f"{again} twice in a batch", expected="a key for each sample", fix=fix)
+        raise fail(where, got=f"{again} twice in a batch", expected="a key for each sample", fix=fix)

@@ -84,7 +84,7 @@ class Fields:
         ids = np.asarray([given] if single else given)
         if ids.dtype.kind in "OUS":
             ids = np.array([key_of(name) if isinstance(name, (str, bytes)) else name for name in ids.tolist()])
-        check_distinct("samples", ids, self.repair)
+        check_distinct("keys", ids, self.repair)
         return ids
 
 
