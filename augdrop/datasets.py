@@ -52,6 +52,15 @@ class keyed(Dataset):
         """Set the epoch, also for persistent workers."""
         self._epoch[0] = epoch
 
+    @property
+    def transform(self) -> Any:
+        """The data set's own ``transform``: torchvision's and timm's have one, and timm's ``create_loader`` sets it."""
+        return self.dataset.transform
+
+    @transform.setter
+    def transform(self, transform: Any) -> None:
+        self.dataset.transform = transform
+
     def __len__(self) -> int:
         return len(self.dataset)
 
