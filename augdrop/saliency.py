@@ -72,6 +72,9 @@ class FeatureMean(nn.Module):
         torch.Size([2, 7, 7])
     """
 
+    mean: Tensor | None
+    std: Tensor | None
+
     def __init__(
         self,
         backbone: nn.Module,
@@ -92,7 +95,7 @@ class FeatureMean(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         x = images if images.is_floating_point() else images.to(torch.float32) / torch.iinfo(images.dtype).max
-        if self.mean is not None:
+        if self.mean is not None and self.std is not None:
             x = (x - self.mean) / self.std
         features = self.backbone(x)
         if not isinstance(features, Tensor) or features.ndim != 4:

@@ -6,7 +6,7 @@ import ctypes
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numba
 import numpy as np
@@ -68,4 +68,4 @@ class Kernel(Protocol):
 
 def entry(body: Callable[[Any], None]) -> Kernel:
     """Compile what a thread calls with a job's address."""
-    return numba.cfunc(numba.void(numba.types.CPointer(RECORD)), cache=True)(body)
+    return cast(Kernel, numba.cfunc(numba.void(numba.types.CPointer(RECORD)), cache=True)(body))

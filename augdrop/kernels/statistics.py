@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from numba import carray, njit
+from numba import carray, njit  # pyright: ignore[reportPrivateImportUsage]
 from torch import Tensor
 
 from augdrop.kernels import threads

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import carray, njit
+from numba import carray, njit  # pyright: ignore[reportPrivateImportUsage]
 
 from augdrop.kernels.job import SOURCES, Kernel, entry
 from augdrop.kernels.painter import BLEND, paint

@@ -35,7 +35,7 @@ def to_plain(leaf: Any) -> Tensor:
 def like(value: Tensor, leaf: Any) -> Any:
     """``value`` as what ``leaf`` is: a tv_tensor with its metadata, an array, a PIL mask, or else a tensor."""
     if isinstance(leaf, tv_tensors.TVTensor):
-        return tv_tensors.wrap(value, like=leaf)
+        return tv_tensors.wrap(value, like=leaf)  # pyright: ignore[reportCallIssue]
     if isinstance(leaf, np.ndarray):
         array = value.numpy()
         # Values that torch has no dtype for went as wider ones; all others may have become soft labels, say.
