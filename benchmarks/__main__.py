@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import comparison, feature_maps, loader, machine, memory, ours, plot, report
+from benchmarks import comparison, feature_maps, hosts, loader, machine, memory, ours, plot, report
 from benchmarks.peers import PEERS
 from benchmarks.timing import FULL, QUICK, Effort, Row
 
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--only", nargs="+", choices=report.SECTIONS, metavar="SECTION", help=", ".join(report.SECTIONS)
     )
-    parser.add_argument("--peer", help="only this library in the section peers")
+    parser.add_argument("--peer", help="only this library in the sections peers and hosts")
     parser.add_argument("--data", metavar="FOLDER", help="JPEG files for the loader instead of the sample photographs")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write to")
     given = parser.parse_args(arguments)
@@ -49,6 +49,7 @@ def sections(effort: Effort, library: str | None, data: str | None) -> dict[str,
         "single": lambda: ours.single(effort),
         "fills": lambda: ours.fills(effort),
         "peers": lambda: comparison.rows([p for p in PEERS if library in (None, p.library)], effort),
+        "hosts": lambda: hosts.rows(effort, library),
         "feature maps": lambda: feature_maps.rows(effort),
         "loader": lambda: loader.rows(effort, data),
         "memory": lambda: memory.rows(effort),

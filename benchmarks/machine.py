@@ -13,7 +13,7 @@ import torch
 
 LIBRARIES = (
     *("augdrop", "torch", "numpy", "numba", "pillow"),
-    *("torchvision", "kornia", "timm", "albumentations", "opencv-python-headless", "paraug"),
+    *("torchvision", "kornia", "timm", "albumentations", "opencv-python-headless", "paraug", "nvidia-dali-cuda120"),
 )
 
 

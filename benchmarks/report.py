@@ -63,6 +63,23 @@ SECTIONS: dict[str, tuple[str, str, tuple[Column, ...]]] = {
         "memory from the system at every call, which takes several times as long as a copy (see `clone`).",
         (NAME, PEER, STATE, SHAPE, DTYPE, MICROS, PEER_MICROS, TO_PEER, TARGET),
     ),
+    "hosts": (
+        "Inside other libraries",
+        "AugDrop's stage in a host's own pipeline, against the host's own operator there; below 1 we are faster. The "
+        "cost is what the stage adds to a pipeline that reads JPEG files.",
+        (
+            NAME,
+            ("host", lambda r: r.peer or "–"),
+            STATE,
+            SHAPE,
+            DTYPE,
+            ("ours", lambda r: f"{number(r.value)} {r.unit}"),
+            ("host's own", lambda r: "–" if r.peer_value is None else f"{number(r.peer_value)} {r.unit}"),
+            ("ours / host's", lambda r: number(r.to_peer)),
+            ("cost", lambda r: "–" if r.share is None else f"{r.share:.1%}"),
+            TARGET,
+        ),
+    ),
     "feature maps": (
         "Feature maps",
         "DropBlock in training, forward.",
@@ -97,6 +114,9 @@ NUMBERS = {
     "floor",
     "peer's µs",
     "ours / peer's",
+    "ours",
+    "host's own",
+    "ours / host's",
     "images/s",
     "cost",
     "alone, µs an image",
