@@ -62,7 +62,7 @@ class Decider:
         """
         t = self.transform
         epochs = int(t._epoch) if epochs is None else epochs
-        keys = self._checked(keys, shape[0])
+        keys = self.check(keys, shape[0])
         epochs = np.array(np.broadcast_to(epochs, keys.shape), np.int64)
         given: dict[str, Any] = {}
         if t.uses_pixels and scores is None and images is None:
@@ -89,7 +89,8 @@ class Decider:
             self._plans.move_to_end(name)
             return self._plans[name]
 
-    def _checked(self, keys: np.ndarray, batch: int) -> np.ndarray:
+    def check(self, keys: np.ndarray, batch: int) -> np.ndarray:
+        """The keys as int64, if there is one of its own for every sample."""
         keys = np.asarray(keys)
         if keys.dtype.kind not in "iu" or keys.shape != (batch,):
             raise fail(
@@ -100,7 +101,7 @@ class Decider:
             )
         keys = np.ascontiguousarray(keys, np.int64)
         real = keys[: self._real(keys)]
-        if len(np.unique(real)) < len(real):
+        if len(set(real.tolist())) < len(real):
             values, counts = np.unique(real, return_counts=True)
             raise fail(
                 "to_dali: keys",

@@ -1,0 +1,91 @@
+"""Dynamic mode: a stage is called with batches of `nvidia.dali.experimental.dynamic`, and paints at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import nvidia.dali.experimental.dynamic as ndd
+import torch
+from torch import Tensor
+
+from augdrop.adapters.dali import annotate
+from augdrop.adapters.dali.keys import read_epochs, read_keys
+from augdrop.adapters.dali.layouts import channels_first, check_layout, spatial
+from augdrop.errors import fail
+
+if TYPE_CHECKING:
+    from augdrop.adapters.dali.stage import Stage
+
+
+def run(stage: Stage, images: Any, given: Mapping[str, Any], keys: Any, epoch: Any, layout: str | None) -> Any:
+    """Carry a stage out on a batch, or on a single `ndd.Tensor`; batches, or tensors, come out."""
+    if isinstance(images, ndd.Tensor):
+        alone = {name: [value] for name, value in given.items()}
+        batch = ndd.as_batch([images], layout=images.layout)
+        return _each(run(stage, batch, alone, [keys], epoch, layout), lambda b: b.tensors[0])
+    if not isinstance(images, ndd.Batch):
+        raise fail(
+            "to_dali: images",
+            got=type(images).__name__,
+            expected="a DataNode of a pipeline, or an ndd.Batch or ndd.Tensor of dynamic mode",
+            fix="Make one: ndd.as_batch(images, layout='HWC').",
+        )
+    layout = check_layout(images.layout, layout)
+    n = images.batch_size
+    columns = {name: _column(name, value, n) for name, value in given.items()}
+    ids = read_keys([k.numpy() for k in _column("keys", keys, n)])
+    epochs = epoch if epoch is None or isinstance(epoch, int) else _column("epoch", epoch, n)
+    epochs = read_epochs([e.numpy() for e in epochs]) if isinstance(epochs, list) else epochs
+    names = stage.outputs(given)
+    results: dict[str, Any] = {name: [None] * n for name in ("images", *names)}
+    groups = stage.groups([tuple(shape) for shape in images.shape], ids)
+    for at in groups:
+        some = {name: [column[b] for b in at] for name, column in columns.items()}
+        x = images.torch() if len(groups) == 1 else torch.stack([images.tensors[b].torch() for b in at])
+        done = _paint(stage, x, layout, ids[at], epochs[at] if isinstance(epochs, np.ndarray) else epochs, some)
+        if len(groups) == 1:
+            results = done
+            break
+        for name, column in results.items():
+            for b, value in zip(at, done[name], strict=True):
+                column[b] = value
+    out = {name: ndd.as_batch(results[name]) for name in names}
+    out["images"] = ndd.as_batch(results["images"], layout=layout)
+    return stage.collect(given, out)
+
+
+def _paint(
+    stage: Stage, batch: Tensor, layout: str, keys: np.ndarray, epochs: Any, given: dict[str, list[Tensor]]
+) -> dict[str, Any]:
+    """Everything that comes out for samples of one size."""
+    x = channels_first(batch, layout)
+    shape = tuple(x.shape)
+    plan = stage.plan(keys, epochs, shape, given, x)
+    done = dict(stage.follow(plan, shape, given))
+    if "masks" in given:
+        done["masks"] = torch.stack(given["masks"])
+        annotate.paint_masks(stage.transform, plan, spatial(done["masks"], (shape[-2], shape[-1])))
+    out = torch.empty_like(batch)
+    stage.transform.apply(x, plan, out=channels_first(out, layout))
+    return done | {"images": out}
+
+
+def _column(name: str, values: Any, batch: int) -> list[Tensor]:
+    """One tensor a sample of a batch, a tensor, an array or a list."""
+    if isinstance(values, ndd.Batch):
+        values = [t.torch() for t in values.cpu().tensors]
+    tensors = [v.cpu().torch() if isinstance(v, ndd.Tensor) else torch.as_tensor(v) for v in values]
+    if len(tensors) != batch:
+        raise fail(
+            f"to_dali: {name}",
+            got=len(tensors),
+            expected=f"one for each of {batch} samples",
+            fix="Give them in batch order.",
+        )
+    return tensors
+
+
+def _each(value: Any, change: Any) -> Any:
+    return tuple(_each(v, change) for v in value) if isinstance(value, tuple) else change(value)

@@ -1,0 +1,73 @@
+"""Layouts: how DALI names the axes of a sample, and a batch of such samples as the core wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augdrop.errors import fail
+
+LAYOUTS = ("HWC", "CHW", "FHWC", "FCHW")
+"""What a stage takes: images and videos, whose frames (F) share a region."""
+
+
+def check_layout(layout: str | None, declared: str | None = None) -> str:
+    """The layout of the images: DALI's own, or the declared one where DALI knows none.
+
+    Raises:
+        AugDropError: it is missing or unknown, or DALI contradicts what was declared.
+    """
+    if layout and declared and layout != declared:
+        raise fail(
+            "to_dali: layout", got=f"{layout} images", expected=f"{declared}, as declared", fix="Leave out layout=."
+        )
+    layout = layout or declared
+    if layout not in LAYOUTS:
+        raise fail(
+            "to_dali: layout",
+            got=f"images of layout {layout!r}" if layout else "images without a layout",
+            expected=", ".join(LAYOUTS),
+            fix="Name it where the images come from, or in the call: stage(images, ..., layout='HWC').",
+        )
+    return layout
+
+
+def channels_first(images: Tensor, layout: str) -> Tensor:
+    """A batch of samples of a layout as a view ``[B, C, H, W]`` or ``[B, T, C, H, W]``."""
+    if images.ndim != len(layout) + 1:
+        raise fail(
+            "to_dali: images",
+            got=f"samples of {images.ndim - 1} axes",
+            expected=f"{len(layout)}, as their layout {layout} has",
+            fix="Name the layout that they have.",
+        )
+    return images.movedim(-1, -3) if layout.endswith("C") else images
+
+
+def stacked(samples: Sequence[np.ndarray]) -> Tensor:
+    """Samples of one shape and dtype as one tensor: a view if they lie in memory at equal distances, else a copy."""
+    first = samples[0]
+    starts = [sample.__array_interface__["data"][0] for sample in samples]
+    step = starts[1] - starts[0] if len(starts) > 1 else first.nbytes
+    evenly = starts == list(range(starts[0], starts[0] + len(starts) * step, step)) if step >= first.nbytes else False
+    if not (evenly and first.nbytes and step % first.itemsize == 0):
+        return torch.from_numpy(np.stack(samples))
+    lie = np.lib.stride_tricks.as_strided(first, (len(samples), *first.shape), (step, *first.strides))
+    return torch.from_numpy(lie)
+
+
+def spatial(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """A batch of segmentation masks as a view ``[B, ..., H, W]``; a channel axis at the end has to be 1."""
+    if masks.shape[-2:] == size:
+        return masks
+    if masks.ndim > 3 and masks.shape[-1] == 1 and masks.shape[-3:-1] == size:
+        return masks[..., 0]
+    raise fail(
+        "to_dali: masks",
+        got=f"{tuple(masks.shape[1:])} for a sample",
+        expected=f"a class for each pixel of {size[0]}×{size[1]}: HW, or with one channel HWC or CHW",
+        fix="Give class numbers, not colours, and resize masks with the images.",
+    )
