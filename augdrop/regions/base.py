@@ -70,10 +70,7 @@ class Region:
 
     def rescale(self, height: int, width: int) -> Region:
         """The same regions on another canvas: a cell is dropped when the pixel at its centre is."""
-        rows, columns = (centres(n, m, self.device) for n, m in zip(self.size, (height, width), strict=True))
-        from augdrop.regions.mask import Mask
-
-        return Mask((height, width), self.mask()[:, rows][:, :, columns].contiguous())
+        raise NotImplementedError
 
     def tokens(self, patch: int | tuple[int, int], min_share: float = 0.5) -> Tensor:
         """bool ``[B, N]``, True for each token (patch, row-major) of which at least ``min_share`` is dropped."""

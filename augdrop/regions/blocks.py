@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from augdrop.regions import spans
 from augdrop.regions.base import NO_BITS, Region
-from augdrop.regions.mask import skip, skip_scale
+from augdrop.regions.mask import Mask, resample, skip, skip_scale
 from augdrop.rng import FIRST, Draws, uniform_pair
 
 
@@ -40,6 +40,9 @@ class Blocks(Region):
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
         return self.kind, torch.from_numpy(_pack(self.corners.numpy(), *self.block)), NO_BITS
+
+    def rescale(self, height: int, width: int) -> Mask:
+        return resample(self, height, width)
 
 
 def grow(seeds: Tensor, block: tuple[int, ...]) -> Tensor:

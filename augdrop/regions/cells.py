@@ -11,6 +11,7 @@ from torch import Tensor
 from augdrop.errors import fail
 from augdrop.regions import spans
 from augdrop.regions.base import Region
+from augdrop.regions.mask import Mask, resample
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,3 +47,6 @@ class Cells(Region):
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
         return self.kind, self.span.contiguous(), self.cells.contiguous().view(torch.uint8)
+
+    def rescale(self, height: int, width: int) -> Mask:
+        return resample(self, height, width)

@@ -14,6 +14,7 @@ from torch import Tensor
 from augdrop.errors import fail
 from augdrop.regions import spans
 from augdrop.regions.base import NO_BITS, Region
+from augdrop.regions.mask import Mask, resample
 
 _ONE = 1 << spans.ANGLE_BITS
 
@@ -71,6 +72,9 @@ class Grid(Region):
         (h, w), lattice = self.size, (self.period.numpy(), self.width.numpy(), self.offset.numpy())
         params = _pack(*lattice, self.angle.numpy(), self.stripes, h, w, diagonal(h, w))
         return self.kind, torch.from_numpy(params), NO_BITS
+
+    def rescale(self, height: int, width: int) -> Mask:
+        return resample(self, height, width)
 
 
 @njit(cache=True, nogil=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 from augdrop.errors import fail
 from augdrop.memory import ahead, data
 from augdrop.regions import spans
-from augdrop.regions.base import Region
+from augdrop.regions.base import Region, centres
 from augdrop.rng import FIRST, Draws, block, uniform_pair
 
 
@@ -41,6 +41,15 @@ class Mask(Region):
     def packed(self) -> tuple[int, Tensor, Tensor]:
         params = torch.zeros(len(self.pixels), 1, dtype=torch.int64)
         return self.kind, params, self.pixels.contiguous().view(torch.uint8)
+
+    def rescale(self, height: int, width: int) -> Mask:
+        return resample(self, height, width)
+
+
+def resample(region: Region, height: int, width: int) -> Mask:
+    """Regions of any kind on another canvas, where most kinds keep no shape of their own; see `Region.rescale`."""
+    rows, columns = (centres(n, m, region.device) for n, m in zip(region.size, (height, width), strict=True))
+    return Mask((height, width), region.mask()[:, rows][:, :, columns].contiguous())
 
 
 @dataclasses.dataclass(frozen=True)
