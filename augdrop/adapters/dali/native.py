@@ -1,0 +1,229 @@
+"""The native route: DALI's own operators paint, and a small Python function a step tells them where, once a batch.
+
+A region is cut into rectangles that do not overlap. ``erase`` paints a colour into them. Where something else goes in
+(a partner, noise), the image is erased to nothing where it is dropped, the other is nothing where the image is kept,
+and their sum is the result. *Nothing* is 0 or, in floats, -0.0: added to any number it leaves every bit as it is.
+
+No pixel passes through Python but for the fills of which `augdrop.adapters.dali.native_fills` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from nvidia.dali import types
+from nvidia.dali.pipeline import do_not_convert
+
+from augdrop.adapters.dali.native_fills import (
+    NOTHING,
+    check_adds,
+    colours,
+    hit_samples,
+    is_colour,
+    needs_dtype,
+    needs_pixels,
+    partners,
+    values,
+    weights,
+)
+from augdrop.adapters.dali.native_host import Batch, Host, on_gpu
+from augdrop.adapters.dali.native_regions import dropped, keep, kept, whole
+from augdrop.errors import fail
+from augdrop.fills import Constant
+from augdrop.plan import Plan
+from augdrop.plans import Plans
+from augdrop.regions import Blocks, Boxes, Cells, Everywhere
+from augdrop.transforms.base import Transform
+from augdrop.transforms.composition import Compose, OneOf
+from augdrop.transforms.regional import RegionalDropout
+
+Path = tuple[int, ...]
+
+
+@do_not_convert
+def paint(
+    transform: Transform,
+    images: Any,
+    decider: Callable[..., Plan | Plans],
+    keys: Any,
+    epochs: Any = None,
+    *,
+    ops: Any,
+    layout: str,
+    scores: Any = None,
+    boxes: Any = None,
+    dense: bool | None = None,
+) -> Any:
+    """Add the DALI operators that carry out a transform's plans; what they make equals the core's result bit for bit.
+
+    ==============  ===================================================================================================
+    uint8, int16    exact
+    int32, int64    exact, but no blends (Mixup), and only colours that float32 can hold
+    float32         exact; where masks travel (see ``dense``) -0.0 becomes 0.0, and pixels have to be finite
+    float16         exact on erasing with a colour. On CPU graphs DALI cannot add such numbers: a paste, noise and blur
+                    raise an error there, and a blend may be off by one unit in the last place, for DALI's cast to
+                    float16 rounds halves up
+    float64, bool   an error, for DALI's erase does not take them
+    ==============  ===================================================================================================
+
+    With ``device="gpu"`` the graph has been built and its nodes checked, but it has never run on a GPU; there regions
+    go as they do on the CPU with ``dense=True``, which is tested.
+
+    Args:
+        transform: any AugDrop transform that draws its plans from keys.
+        images: a DataNode, or a batch of dynamic mode; samples of one size and of ``layout``.
+        decider: ``decider(keys, epochs, shape)`` gives the plan of a batch ``(B, C, H, W)`` or ``(B, T, C, H, W)``, with
+            ``scores=`` and ``boxes=`` if there are any; see `augdrop.adapters.dali.decide.Decider`.
+        keys: an integer for each sample: a node, or a batch, a list or an array in dynamic mode.
+        epochs: the same, or one integer, or None, and is handed to the decider as it is.
+        ops: ``nvidia.dali.fn``, or ``nvidia.dali.experimental.dynamic``.
+        layout: ``"HWC"``, ``"CHW"``, ``"FHWC"`` or ``"FCHW"``.
+        scores: a map ``[h, w]`` for each sample, for attentive methods.
+        boxes: object boxes ``[K, 4]`` for each sample, in pixels by corners, for methods that look at them.
+        dense: let grids and single pixels travel as uint8 keep masks, a byte for each pixel, rather than as rectangles
+            of 16 bytes: by default on GPU graphs, where ``erase`` has room for few rectangles.
+
+    Returns:
+        The painted images, a node or a batch like ``images``.
+
+    Raises:
+        AugDropError: DALI's operators cannot carry the transform out; or, when the graph runs, not on these images.
+    """
+    given = {"keys": keys, "epochs": epochs, "scores": scores, "boxes": boxes}
+    painter = _Painter(Host(ops, layout, decider, given), on_gpu(images) if dense is None else dense)
+    trial = _trial(transform, layout)
+    return painter.paint(transform, trial, (), ops.reinterpret(images, layout=layout))
+
+
+def _trial(t: Transform, layout: str) -> Plan | Plans:
+    """A plan of anything, for what a graph has to know before it sees a batch: kinds of regions, and who mixes."""
+    shape = (2, 1, 3, 64, 64) if "F" in layout else (2, 3, 64, 64)
+    given = {"scores": torch.rand(2, 7, 7)} if t.uses_pixels else {}
+    return t.plan(shape, keys=[0, 1], epoch=0, **given)  # pyright: ignore[reportCallIssue]
+
+
+class _Painter:
+    """Adds operators, step by step."""
+
+    def __init__(self, host: Host, dense: bool) -> None:
+        self.host, self.ops, self.dense = host, host.ops, dense
+
+    def paint(self, t: Transform, trial: Any, path: Path, images: Any) -> Any:
+        """A method, or a composition, whose plan is found at ``path``."""
+        if isinstance(t, Compose):
+            for i, member in enumerate(t.members):
+                images = self.paint(member, trial.plans[i], (*path, i), images)
+            return images
+        if isinstance(t, OneOf):
+            return self._one_of(t, trial, path, images)
+        return self._method(t, trial, path, images, images)
+
+    def _one_of(self, t: OneOf, trial: Plans, path: Path, images: Any) -> Any:
+        """Members one after the other, for no sample is hit by two; all take partners from the original images."""
+        result = images
+        for i, member in enumerate(t.members):
+            inner = (*path, i)
+            if not isinstance(member, (Compose, OneOf)):
+                result = self._method(member, trial.plans[i], inner, result, images)
+                continue
+            branch = self.paint(member, trial.plans[i], inner, images)
+
+            def chosen(batch: Batch) -> list[Any]:
+                check_adds(batch)
+                hit = hit_samples(batch)
+                return [*whole(batch, hit), *whole(batch, ~hit)]
+
+            result = self._splice(result, branch, self.host.call(chosen, 4, images, inner), "HW")
+        return result
+
+    def _method(self, t: Transform, trial: Plan | Plans, path: Path, images: Any, source: Any) -> Any:
+        """One method; partners come from ``source``."""
+        if not isinstance(t, RegionalDropout) or type(t).apply is not RegionalDropout.apply:
+            raise fail(
+                "to_dali: route='native'",
+                got=f"{type(t).__name__}, which paints in its own way",
+                expected="a RegionalDropout, or a composition of such",
+                fix="Choose route='kernel'.",
+            )
+        assert isinstance(trial, Plan)
+        if t.p == 0:
+            return images
+        dense = self.dense and not isinstance(trial.region, (Boxes, Cells, Blocks))
+        axes = "FHW" if t.per_frame and "F" in self.host.layout else "HW"
+        if trial.partner is not None:
+            return self._paste(t, trial, path, images, source, dense, axes)
+        if is_colour(trial.fill, trial, t.per_frame):
+            return self._colour(trial, path, images, dense, axes)
+        return self._values(t, trial, path, images, dense, axes)
+
+    def _colour(self, trial: Plan, path: Path, images: Any, dense: bool, axes: str) -> Any:
+        """A colour a sample."""
+        fill, black = trial.fill, trial.fill == Constant(0)
+
+        def masked(batch: Batch) -> list[Any]:
+            check_adds(batch)
+            return [keep(batch), batch.along(colours(batch), "C")]
+
+        def cut(batch: Batch) -> list[Any]:
+            return [*dropped(batch, axes), colours(batch)]
+
+        needs = {"dtype": needs_dtype(fill), "pixels": needs_pixels(fill)}
+        if not dense:
+            anchor, shape, colour = self.host.call(cut, 3, images, path, **needs)
+            return self._erase(images, anchor, shape, axes, colour)
+        mask, colour = (self.host.place(v, images) for v in self.host.call(masked, 2, images, path, **needs))
+        rest = images * mask
+        return rest if black else rest + self.ops.cast_like(colour, images) * (mask == 0)
+
+    def _values(self, t: RegionalDropout, trial: Plan, path: Path, images: Any, dense: bool, axes: str) -> Any:
+        """Values that were worked out on the host."""
+
+        def made(batch: Batch) -> list[Any]:
+            return [*([keep(batch)] if dense else dropped(batch, axes)), values(t, batch)]
+
+        *where, value = self.host.call(
+            made, 2 if dense else 3, images, path, dtype=True, pixels=needs_pixels(trial.fill)
+        )
+        rest = images * self.host.place(where[0], images) if dense else self._erase(images, *where, axes)
+        return rest + self.host.place(value, images)
+
+    def _paste(
+        self, t: RegionalDropout, trial: Plan, path: Path, images: Any, source: Any, dense: bool, axes: str
+    ) -> Any:
+        """Another sample's pixels, or a blend with them."""
+        blends, everywhere = trial.opacity is not None, isinstance(t.where, Everywhere) and source is images
+
+        def made(batch: Batch) -> list[Any]:
+            arrays = [partners(batch), *(weights(batch) if blends else ())]
+            if everywhere and blends:
+                return arrays
+            check_adds(batch)
+            return [*arrays, keep(batch)] if dense else [*arrays, *dropped(batch, axes), *kept(batch, axes)]
+
+        n = 1 + 4 * blends + (0 if everywhere and blends else 1 if dense else 4)
+        partner, *rest = self.host.call(made, n, images, path, dtype=blends)
+        other = self.ops.permute_batch(source, indices=partner)
+        if blends:
+            other = self._blend(images, other, *(self.host.place(v, images) for v in rest[:4]))
+            rest = rest[4:]
+        if not rest:
+            return other
+        if not dense:
+            return self._splice(images, other, rest, axes)
+        mask = self.host.place(rest[0], images)
+        return images * mask + other * (mask == 0)
+
+    def _blend(self, images: Any, other: Any, own: Any, others: Any, large: Any, back: Any) -> Any:
+        """The weighted mean in float32, one rounding after each operation, in the dtype of the images."""
+        one, two = (self.ops.cast(v, dtype=types.FLOAT) for v in (images, other))
+        return self.ops.cast_like(one * own + two * others + large + back, images)
+
+    def _splice(self, one: Any, other: Any, rectangles: list[Any], axes: str) -> Any:
+        """``other`` in the first rectangles and ``one`` in the second, which together cover the canvas."""
+        anchor, shape, anchor_kept, shape_kept = rectangles
+        return self._erase(one, anchor, shape, axes) + self._erase(other, anchor_kept, shape_kept, axes)
+
+    def _erase(self, images: Any, anchor: Any, shape: Any, axes: str, fill: Any = NOTHING) -> Any:
+        return self.ops.erase(images, anchor=anchor, shape=shape, axis_names=axes, fill_value=fill)

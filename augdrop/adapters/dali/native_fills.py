@@ -1,0 +1,128 @@
+"""Fills as DALI's operators take them: a colour for each sample, or values that were worked out on the host.
+
+What travels a sample: for `Constant`, `PerChannel`, `ImageMean` and one colour of noise ``C`` numbers; for a partner its
+place in the batch, and for a blend two weights; for noise a pixel, several colours, `Blur` and a user's own fill an image
+that is nothing where nothing is dropped. `ImageMean`, `Blur` and a user's own fill look at the pixels, which a GPU graph
+has to fetch for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augdrop.adapters.dali.native_host import Batch
+from augdrop.errors import AugDropError, fail
+from augdrop.fills import Constant, Fill, ImageMean, Noise, PerChannel
+from augdrop.kernels.paint import prepare
+from augdrop.plan import Plan
+from augdrop.transforms.regional import RegionalDropout
+
+NOTHING = -0.0
+"""What leaves every number as it is when it is added: the zero of integers, and in floats the negative one."""
+
+
+def is_colour(fill: Fill, plan: Plan, per_frame: bool) -> bool:
+    """Does each sample have one colour?"""
+    if isinstance(fill, (Constant, PerChannel)):
+        return True
+    boxes = getattr(plan.region, "boxes", None)
+    one = boxes is None or boxes.shape[1] == 1
+    return not per_frame and (
+        isinstance(fill, ImageMean) or (isinstance(fill, Noise) and fill.per == "channel" and one)
+    )
+
+
+def needs_pixels(fill: Fill) -> bool:
+    """Does the fill look at the images?"""
+    return not isinstance(fill, (Constant, PerChannel, Noise))
+
+
+def needs_dtype(fill: Fill) -> bool:
+    """Does the fill depend on the images' dtype? Whole numbers from 0 to 255 do not."""
+    values = (fill.value,) if isinstance(fill, Constant) else getattr(fill, "values", (-1,))
+    return not all(float(v).is_integer() and 0 <= v <= 255 for v in values)
+
+
+def colours(batch: Batch) -> np.ndarray:
+    """float32 ``[B, C]``."""
+    plan, dtype = batch.plan, batch.dtype or torch.float32
+    if needs_pixels(plan.fill):
+        x = batch.images()
+        x = x if x.ndim == 5 else x[:, None]
+    else:
+        x = torch.empty((batch.count, 1, batch.channels, 0, 0), dtype=dtype)
+    table = prepare(plan.fill, x, plan).table
+    assert table is not None
+    if table.shape[1] > 1:
+        raise fail(
+            "to_dali: route='native'", got=f"{table.shape[1]} colours a sample", expected="one, as in the first plan",
+            fix="Choose route='kernel'.",
+        )  # fmt: skip
+    if not torch.equal(table, table.float().to(dtype)):
+        raise fail(
+            f"{plan.method}: fill", got=f"{dtype} values beyond 2**24", expected="numbers that float32 can hold",
+            fix="Choose route='kernel'.",
+        )  # fmt: skip
+    return table[:, 0].float().expand(batch.count, -1).numpy()
+
+
+def values(t: RegionalDropout, batch: Batch) -> Sequence[np.ndarray]:
+    """The fill where it goes, and nothing elsewhere; of samples that are not hit one element."""
+    check_adds(batch)
+    assert batch.dtype is not None
+    nothing = torch.full((batch.count, *batch.shape), NOTHING, dtype=batch.dtype)
+    canvas = nothing.movedim(-1, -3) if batch.layout.endswith("C") else nothing
+    if needs_pixels(batch.plan.fill):
+        painted = t.apply(batch.images(), batch.plan)
+        masks = batch.plan.mask().view(batch.count, batch.frames, 1, *batch.plan.size)
+        canvas.copy_(torch.where(masks if painted.ndim == 5 else masks[:, 0], painted, canvas))
+    else:
+        t.apply(canvas, batch.plan, inplace=True)
+    hit = hit_samples(batch)
+    some = (slice(0, 1),) * len(batch.layout)
+    return [v if h else v[some] for v, h in zip(nothing.numpy(), hit.tolist(), strict=True)]
+
+
+def partners(batch: Batch) -> np.ndarray:
+    """int32 ``[B]``: whom each sample takes from; itself where it is not hit."""
+    partner = batch.plan.partner.view(batch.count, -1)[:, 0] // batch.frames
+    return torch.where(hit_samples(batch), partner, torch.arange(batch.count)).int().numpy()
+
+
+def weights(batch: Batch) -> tuple[np.ndarray, ...]:
+    """float32 weights of a sample itself and of its partner, and what to add, and then to add, to round as the core does.
+
+    A sample that is not hit is half itself and half itself. Adding ``1.5 * 2**23`` leaves a float32 no place behind the
+    point, and rounds it to the nearest, ties to even, whatever DALI's cast to integers does.
+    """
+    if batch.dtype in (torch.int32, torch.int64):
+        raise fail(
+            f"{batch.plan.method}: route='native'", got=f"{batch.dtype} images to blend", expected="uint8, int16, "
+            "float16 or float32", fix="Cast them, or choose route='kernel'.",
+        )  # fmt: skip
+    opacity = torch.where(batch.plan.hit, batch.plan.opacity, torch.tensor(0.5, dtype=torch.float64))
+    large = NOTHING if batch.dtype in (torch.float16, torch.float32) else 1.5 * 2**23
+    pair = [w.float().view(batch.count, -1).numpy() for w in (1 - opacity, opacity)]
+    both = [np.full((batch.count, 1), v, np.float32) for v in (large, -large if large else NOTHING)]
+    one = "F" if "F" in batch.layout else "C"
+    return tuple(batch.along(v, one) for v in (*pair, *both))
+
+
+def hit_samples(batch: Batch) -> Tensor:
+    """bool ``[B]``: samples of which anything is hit."""
+    return batch.plan.hit.view(batch.count, -1).any(1)
+
+
+def check_adds(batch: Batch) -> None:
+    """Refuse what DALI's CPU arithmetic cannot add."""
+    if batch.dtype == torch.float16 and not batch.gpu:
+        raise fail(
+            "to_dali: route='native'",
+            got="float16 images on the CPU, where DALI cannot add them",
+            expected="another dtype, a GPU graph, or a method that erases with a colour",
+            fix="Choose route='kernel', or cast to float16 afterwards.",
+        )
