@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, default_collate
 
 from augdrop.errors import fail
 from augdrop.keys import keys
+from augdrop.transforms.base import Transform
 
 
 class Keyed(NamedTuple):
@@ -102,7 +103,11 @@ class collate:
             return self._call(self.collate_fn([i.item for i in items]))
 
     def _call(self, batch: Any) -> Any:
-        return self.transform(*batch) if isinstance(batch, (tuple, list)) else self.transform(batch)
+        # What default_collate has just made is nobody else's, and in a worker lies in the memory that both sides share:
+        # it is overwritten, which saves two copies of the batch.
+        ours = self.collate_fn is default_collate and isinstance(self.transform, Transform)
+        inputs = batch if isinstance(batch, (tuple, list)) else (batch,)
+        return self.transform(*inputs, **({"inplace": True} if ours else {}))
 
 
 class mixed(Dataset):
