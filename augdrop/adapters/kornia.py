@@ -35,7 +35,8 @@ def to_kornia(transform: Transform, *, keepdim: bool = False, data_keys: Sequenc
     * ``params`` of a call do it again: they hold keys and epochs, from which the plan follows, or the plan itself where
       it came from the pixels (`augdrop.AttentiveCutMix`). ``op.plan()`` is the last one.
     * In ``VideoSequential`` all frames share a region; with the transform's ``per_frame=True`` each has its own.
-      With ``same_on_frame=False`` each frame is a sample, and needs a key.
+      With ``same_on_frame=False`` each frame is a sample, and needs a key. kornia hands out the keypoints of a mixed
+      video with its frames as samples, ``[B T, 2 N, 2]``.
 
     Args:
         transform: any but those that look at object boxes; compositions too.

@@ -19,8 +19,10 @@ from augdrop.transforms.base import Transform
 
 def move_masks(transform: Transform, plan: Plan | Plans, masks: Tensor) -> Tensor:
     """Semantic masks ``[B, ..., H, W]``; B may be the samples of the plan, or all of their frames."""
-    samples = [Objects(segmentation=m) for m in masks.reshape(len(plan), -1, *masks.shape[-2:])]
-    after = follow(transform, plan, samples)
+    before = [Objects(segmentation=m) for m in masks.reshape(len(plan), -1, *masks.shape[-2:])]
+    after = follow(transform, plan, before)
+    if all(a.segmentation is b.segmentation for a, b in zip(after, before, strict=True)):
+        return masks
     return torch.stack([o.segmentation for o in after if o.segmentation is not None]).view(masks.shape)
 
 

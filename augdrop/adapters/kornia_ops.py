@@ -59,7 +59,9 @@ class KorniaDrop(_BasicAugmentationBase):
         n = batch_shape[0]
         with named(WHERE):
             draws = self.transform.draws(n, keys, epoch)
-        check_distinct(WHERE, draws.keys, "Number the samples; for frames with one draw, leave it to VideoSequential.")
+        check_distinct(
+            f"{WHERE}: keys", draws.keys, "Number the samples; kornia's VideoSequential shares them by frames."
+        )
         ids, epochs = torch.from_numpy(draws.keys), torch.from_numpy(draws.epochs)
         if self.same_on_batch and n:
             ids, epochs = ids[:1].repeat(n), epochs[:1].repeat(n)
@@ -179,6 +181,11 @@ class Erase(KorniaDrop, K.IntensityAugmentationBase2D):
     def _paint(self, images: Tensor, params: Params) -> Tensor:
         return K.IntensityAugmentationBase2D.forward(self, images, params)
 
+    @staticmethod
+    def _blend_by_prob(transformed: Tensor, not_transformed: Tensor, to_apply: Tensor) -> Tensor:
+        # kornia would choose between two whole batches; which samples are hit has been decided.
+        return transformed
+
     def apply_transform_box(self, input: Boxes, params: Params, flags: Any, transform: Any = None) -> Boxes:
         return self.apply_transform_boxes(input, params, flags)
 
@@ -198,6 +205,10 @@ class Mix(KorniaDrop, K.MixAugmentationBaseV2):
         self._commit_state(params=params)
         mixed = self.apply_transform(self.transform_tensor(images), params, self.flags)
         return self.transform_output_tensor(mixed, images.shape) if self.keepdim else mixed
+
+    def apply_transform_mask(self, input: Tensor, params: Params, flags: Any, transform: Any = None) -> Tensor:
+        masks = super().apply_transform_mask(input, params, flags)
+        return masks.unsqueeze(1) if masks.ndim == 3 and not self.keepdim else masks  # as next to other ops
 
     def apply_transform_keypoint(self, input: Tensor, params: Params, flags: Any) -> Tensor:
         return self._move_points(input, params)
