@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -90,12 +90,10 @@ class collate:
         [(4, 2), (4, 2)]
     """
 
-    def __init__(
-        self, transform: Callable[..., Any], collate_fn: Callable[[Sequence[Any]], Any] = default_collate
-    ) -> None:
+    def __init__(self, transform: Callable[..., Any], collate_fn: Callable[[list[Any]], Any] = default_collate) -> None:
         self.transform, self.collate_fn = transform, collate_fn
 
-    def __call__(self, items: Sequence[Any]) -> Any:
+    def __call__(self, items: list[Any]) -> Any:
         if not items or not isinstance(items[0], Keyed):
             return self._call(self.collate_fn(items))
         ids, epochs = (torch.tensor([getattr(i, name) for i in items]) for name in ("key", "epoch"))

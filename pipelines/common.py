@@ -56,13 +56,14 @@ def photographs(folder, count):
 
 
 def files(folder, count=None):
-    """Image files with their class numbers, in the order of their paths: ``[(path, class), ...]``, and the classes."""
+    """``count`` image files of all classes with their class numbers, in the order of their paths; and the classes."""
     classes = sorted(p.name for p in folder.iterdir() if p.is_dir())
     found = [(p, c) for c, name in enumerate(classes) for p in sorted((folder / name).rglob("*"))]
     found = [(p, c) for p, c in found if p.suffix.lower() in SUFFIXES]
     if not found:
         raise SystemExit(f"{folder} has no class folders with images in it.")
-    return found[:count], classes
+    count = min(count or len(found), len(found))
+    return [found[i * len(found) // count] for i in range(count)], classes
 
 
 def speed(run):
