@@ -35,12 +35,12 @@ def run(stage: Stage, images: Any, given: Mapping[str, Any], keys: Any, epoch: A
     layout = check_layout(images.layout, layout)
     n = images.batch_size
     columns = {name: _column(name, value, n) for name, value in given.items()}
-    ids = read_keys([k.numpy() for k in _column("keys", keys, n)])
-    epochs = epoch if epoch is None or isinstance(epoch, int) else _column("epoch", epoch, n)
-    epochs = read_epochs([e.numpy() for e in epochs]) if isinstance(epochs, list) else epochs
+    ids = read_keys(_column("keys", keys, n))
+    epochs = epoch if epoch is None or isinstance(epoch, int) else read_epochs(_column("epoch", epoch, n))
     names = stage.outputs(given)
     results: dict[str, Any] = {name: [None] * n for name in ("images", *names)}
-    groups = stage.groups([tuple(shape) for shape in images.shape], ids)
+    stage.decider.check(ids, n)
+    groups = stage.groups([tuple(shape) for shape in images.shape])
     for at in groups:
         some = {name: [column[b] for b in at] for name, column in columns.items()}
         x = images.torch() if len(groups) == 1 else torch.stack([images.tensors[b].torch() for b in at])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +13,12 @@ from torch import Tensor
 
 from augdrop.adapters.dali import annotate
 from augdrop.adapters.dali.keys import read_epochs, read_keys
-from augdrop.adapters.dali.layouts import channels_first, check_layout, spatial, stacked
+from augdrop.adapters.dali.layouts import channels_first, check_layout, spatial
+from augdrop.adapters.dali.samples import Samples, to_capsules
 from augdrop.errors import fail
 
 if TYPE_CHECKING:
     from augdrop.adapters.dali.stage import Stage
-
-Arrays = Sequence[np.ndarray]
 
 
 def add(stage: Stage, images: DataNode, given: Mapping[str, Any], keys: Any, epoch: Any, layout: str | None) -> Any:
@@ -42,14 +41,13 @@ def add(stage: Stage, images: DataNode, given: Mapping[str, Any], keys: Any, epo
         stage, tuple(nodes), tuple(outputs), tuple(painted), layout, None if isinstance(epoch, DataNode) else epoch
     )
     n = len(outputs) + len(painted)
-    done = fn.python_function(
+    done = fn.dl_tensor_python_function(
         *(painted["images"], fn.get_property(painted["images"], key="layout"), *nodes.values()),
         function=work,
         batch_processing=True,
         num_outputs=n,
     )
-    done = list(done) if n > 1 else [done]
-    results = dict(zip([*painted, *outputs], done, strict=True))
+    results = dict(zip([*painted, *outputs], done if n > 1 else [done], strict=True))
     for name, node in painted.items():
         results[name] = fn.reshape(node, shape=results[name])
     return stage.collect(given, {**given, **results})
@@ -90,47 +88,60 @@ class Work:
         self.stage, self.names, self.outputs, self.painted = stage, names, outputs, painted
         self.layout, self.epoch = layout, epoch
 
-    def __call__(self, images: Arrays, layouts: Arrays, *columns: Arrays) -> Any:
-        given = dict(zip(self.names, columns, strict=True))
-        layout = check_layout(layouts[0].tobytes().decode(), self.layout)
-        keys = read_keys(given.pop("keys"))
-        epochs = read_epochs(given.pop("epoch")) if "epoch" in given else self.epoch
-        tensors = {name: [torch.from_numpy(a) for a in column] for name, column in given.items()}
-        results: dict[str, list[Any]] = {name: [None] * len(images) for name in self.outputs}
-        for at in self.stage.groups([image.shape for image in images], keys):
-            some = {name: [column[b] for b in at] for name, column in tensors.items()}
-            done = self._paint([images[b] for b in at], layout, keys[at], _take(epochs, at), some)
-            for name in self.outputs:
-                for b, value in zip(at, done[name], strict=True):
-                    results[name][b] = value.numpy()
+    def __call__(self, images: list[Any], layouts: list[Any], *columns: list[Any]) -> Any:
+        pixels, given = Samples(images), {n: Samples(c) for n, c in zip(self.names, columns, strict=True)}
+        layout = check_layout(Samples(layouts[:1]).first.tobytes().decode(), self.layout)
+        keys = read_keys(given.pop("keys").tensors())
+        epochs = read_epochs(given.pop("epoch").tensors()) if "epoch" in given else self.epoch
+        self.stage.decider.check(keys, len(keys))
+        if pixels.alike:
+            masks = given.get("masks")
+            tensors = {name: samples.tensors() for name, samples in given.items()}
+            done = self._paint(pixels.batch, layout, keys, epochs, tensors)
+            for samples in (pixels, masks):
+                if samples is not None:
+                    samples.give_back()
+        else:
+            done = self._sizes(pixels, layout, keys, epochs, given)
         for name in self.painted:
-            arrays = images if name == "images" else given[name]
-            results[name] = [np.array(a.shape) for a in arrays]
-        answer = tuple(results[name] for name in (*self.painted, *self.outputs))
+            done[name] = _shapes(pixels if name == "images" else given[name])
+        answer = tuple(to_capsules(done[name]) for name in (*self.painted, *self.outputs))
         return answer if len(answer) > 1 else answer[0]
 
-    def _paint(self, images: Arrays, layout: str, keys: Any, epochs: Any, given: dict[str, list[Tensor]]) -> Any:
+    def _sizes(
+        self, pixels: Samples, layout: str, keys: np.ndarray, epochs: Any, given: dict[str, Samples]
+    ) -> dict[str, Any]:
+        """Paint samples of several sizes, those of one size together."""
+        results: dict[str, Any] = {name: [None] * len(pixels) for name in self.outputs}
+        for at in self.stage.groups([image.shape for image in pixels]):
+            some: dict[str, Any] = {n: [torch.from_numpy(samples[b]) for b in at] for n, samples in given.items()}
+            if "masks" in some:
+                some["masks"] = torch.stack(some["masks"])
+            batch = torch.from_numpy(np.stack([pixels[b] for b in at]))
+            done = self._paint(batch, layout, keys[at], epochs[at] if isinstance(epochs, np.ndarray) else epochs, some)
+            for i, b in enumerate(at):
+                pixels[b][...] = batch[i].numpy()
+                if "masks" in some:
+                    given["masks"][b][...] = some["masks"][i].numpy()
+                for name in self.outputs:
+                    results[name][b] = done[name][i]
+        return results
+
+    def _paint(
+        self, batch: Tensor, layout: str, keys: np.ndarray, epochs: Any, given: dict[str, Any]
+    ) -> dict[str, Any]:
         """Paint samples of one size in place; the other outputs."""
-        stage, batch = self.stage, stacked(images)
         x = channels_first(batch, layout)
         shape = tuple(x.shape)
-        plan = stage.plan(keys, epochs, shape, given, x)
-        done = stage.follow(plan, shape, given)
+        plan = self.stage.plan(keys, epochs, shape, given, x)
+        done = self.stage.follow(plan, shape, given)
         if "masks" in given:
-            masks = stacked([m.numpy() for m in given["masks"]])
-            annotate.paint_masks(stage.transform, plan, spatial(masks, (shape[-2], shape[-1])))
-            _give_back(masks, [m.numpy() for m in given["masks"]])
-        stage.transform.apply(x, plan, inplace=True)
-        _give_back(batch, images)
+            annotate.paint_masks(self.stage.transform, plan, spatial(given["masks"], (shape[-2], shape[-1])))
+        self.stage.transform.apply(x, plan, inplace=True)
         return done
 
 
-def _take(epochs: Any, at: Any) -> Any:
-    return epochs[at] if isinstance(epochs, np.ndarray) else epochs
-
-
-def _give_back(batch: Tensor, samples: Arrays) -> None:
-    """Write a batch that had to be copied together back to where its samples are."""
-    if batch.data_ptr() != samples[0].__array_interface__["data"][0]:
-        for sample, row in zip(samples, batch.numpy(), strict=True):
-            sample[...] = row
+def _shapes(samples: Samples) -> Tensor | list[Tensor]:
+    if samples.alike:
+        return torch.tensor(samples.first.shape).expand(len(samples), -1)
+    return [torch.tensor(sample.shape) for sample in samples]

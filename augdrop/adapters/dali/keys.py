@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+import torch
+from torch import Tensor
 
 from augdrop.errors import fail
 from augdrop.keys import key_of
 
 
-def read_keys(samples: Sequence[np.ndarray]) -> np.ndarray:
+def read_keys(values: Tensor | list[Tensor]) -> np.ndarray:
     """One key a sample, int64 ``[B]``: integers, or names (uint8 strings as DALI has them) by `augdrop.key_of`.
 
     Example:
-        >>> read_keys([np.array([5]), np.array([6])]).tolist()
+        >>> read_keys([torch.tensor([5]), torch.tensor(6)]).tolist()
         [5, 6]
     """
-    if all(s.dtype == np.uint8 and s.ndim == 1 and s.size > 1 for s in samples):
-        return np.array([key_of(s.tobytes()) for s in samples], np.int64)
-    return _integers("keys", samples)
+    if len(values) and values[0].dtype == torch.uint8 and values[0].ndim == 1 and len(values[0]) > 1:
+        return np.array([key_of(v.numpy().tobytes()) for v in values], np.int64)
+    return _integers("keys", values)
 
 
-def read_epochs(samples: Sequence[np.ndarray]) -> np.ndarray:
+def read_epochs(values: Tensor | list[Tensor]) -> np.ndarray:
     """One epoch a sample, int64 ``[B]``."""
-    epochs = _integers("epoch", samples)
-    if (epochs < 0).any() or (epochs >= 1 << 32).any():
+    epochs = _integers("epoch", values)
+    if len(epochs) and not (epochs.min() >= 0 and epochs.max() < 1 << 32):
         raise fail("to_dali: epoch", got=epochs.min(), expected="0 to 2**32 - 1", fix="Count epochs from 0.")
     return epochs
 
 
-def _integers(what: str, samples: Sequence[np.ndarray]) -> np.ndarray:
-    wrong = [s for s in samples if s.size != 1 or s.dtype.kind not in "iu"]
-    if wrong:
-        raise fail(
-            f"to_dali: {what}",
-            got=f"{wrong[0].dtype} of shape {wrong[0].shape} for a sample",
-            expected="one integer" + (", or a name as uint8 string" if what == "keys" else ""),
-            fix="Name samples by their number in the data set." if what == "keys" else "Count epochs from 0.",
-        )
-    return np.array([s.item() for s in samples], np.int64)
+def _integers(what: str, values: Tensor | list[Tensor]) -> np.ndarray:
+    for value in values[:1] if isinstance(values, Tensor) else values:
+        if value.numel() != 1 or value.is_floating_point() or value.dtype == torch.bool:
+            raise fail(
+                f"to_dali: {what}",
+                got=f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)} for a sample",
+                expected="one integer" + (", or a name as uint8 string" if what == "keys" else ""),
+                fix="Name samples by their number in the data set." if what == "keys" else "Count epochs from 0.",
+            )
+    if isinstance(values, Tensor):
+        return values.flatten().numpy().astype(np.int64)
+    return np.array([int(v) for v in values], np.int64)

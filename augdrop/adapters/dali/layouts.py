@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-import torch
 from torch import Tensor
 
 from augdrop.errors import fail
@@ -45,18 +41,6 @@ def channels_first(images: Tensor, layout: str) -> Tensor:
             fix="Name the layout that they have.",
         )
     return images.movedim(-1, -3) if layout.endswith("C") else images
-
-
-def stacked(samples: Sequence[np.ndarray]) -> Tensor:
-    """Samples of one shape and dtype as one tensor: a view if they lie in memory at equal distances, else a copy."""
-    first = samples[0]
-    starts = [sample.__array_interface__["data"][0] for sample in samples]
-    step = starts[1] - starts[0] if len(starts) > 1 else first.nbytes
-    evenly = starts == list(range(starts[0], starts[0] + len(starts) * step, step)) if step >= first.nbytes else False
-    if not (evenly and first.nbytes and step % first.itemsize == 0):
-        return torch.from_numpy(np.stack(samples))
-    lie = np.lib.stride_tricks.as_strided(first, (len(samples), *first.shape), (step, *first.strides))
-    return torch.from_numpy(lie)
 
 
 def spatial(masks: Tensor, size: tuple[int, int]) -> Tensor:

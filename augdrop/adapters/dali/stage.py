@@ -22,8 +22,9 @@ from augdrop.transforms.base import Transform
 
 ROUTES = ("kernel", "native")
 
-Given = Mapping[str, Sequence[Tensor]]
-"""The inputs beside images and keys: ``labels``, ``boxes``, ``masks``, ``keypoints``, ``scores``; one a sample each."""
+Given = Mapping[str, Tensor | list[Tensor]]
+"""The inputs beside images and keys: ``labels``, ``boxes``, ``masks``, ``keypoints``, ``scores``; one a sample each, as
+rows of a tensor or a list of tensors."""
 
 
 class Stage:
@@ -108,9 +109,8 @@ class Stage:
             rest[:3] = [tuple(rest[:3])]
         return (results["images"], *rest) if rest else results["images"]
 
-    def groups(self, shapes: Sequence[tuple[int, ...]], keys: np.ndarray) -> list[list[int]]:
-        """The positions of the samples of each size, the keys of all being checked."""
-        self.decider.check(keys, len(shapes))
+    def groups(self, shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+        """The positions of the samples of each size."""
         if all(shape == shapes[0] for shape in shapes):
             return [list(range(len(shapes)))]
         if self.transform.mixes:
@@ -144,14 +144,14 @@ class Stage:
     def _mixed_labels(self, plan: Any, shape: tuple[int, ...], labels: Sequence[Tensor]) -> dict[str, Sequence[Tensor]]:
         if not annotate.mixes_labels(self.transform):
             return {"labels": labels}
-        if len({label.shape for label in labels}) > 1:
+        if not isinstance(labels, Tensor) and len({label.shape for label in labels}) > 1:
             raise fail(
                 "to_dali: labels",
                 got=f"shapes {sorted({tuple(label.shape) for label in labels})}",
                 expected="one shape for all samples: a class index, or a target of every class",
                 fix="Labels of objects go with boxes=.",
             )
-        target = torch.stack(list(labels))
+        target = labels if isinstance(labels, Tensor) else torch.stack(list(labels))
         target = target.flatten() if target[0].numel() == 1 else target
         mixed = annotate.mix_labels(self.transform, plan, target, shape)
         parts = mixed if isinstance(mixed, tuple) else (mixed,)
