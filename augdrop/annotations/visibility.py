@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,7 +39,7 @@ def look(objects: Objects, dropped: Tensor, policy: Policy, *, imported: bool, c
         return left
     bounds = None
     if objects.masks is not None and masks is not None:
-        total, seen, bounds = *(_count(m != 0) for m in (objects.masks, masks)), _bounds(masks)
+        total, seen, bounds = *(_count(_pixels(m)) for m in (objects.masks, masks)), _bounds(masks)
     elif objects.boxes is not None:
         total, seen, bounds = shown(objects.boxes, dropped, imported)
     else:
@@ -111,12 +112,25 @@ def _inside(points: Tensor, dropped: Tensor) -> Tensor:
 
 def _bounds(masks: Tensor) -> Tensor:
     """The bounding boxes of masks, float64 ``[K, 4]`` on the host."""
-    pixels = masks != 0
-    rows, columns = pixels.any(2), pixels.any(1)
+    pixels = _pixels(masks)
+    rows, columns = _any(pixels, 2), _any(pixels, 1)
     (y0, y1), (x0, x1) = ((v.int().argmax(1), v.shape[1] - v.flip(1).int().argmax(1)) for v in (rows, columns))
     return torch.stack([x0, y0, x1, y1], 1).double().cpu()
 
 
 def _count(points: Tensor) -> Tensor:
     """How many are True for each object, float64 on the host."""
+    if points.is_cpu:
+        # NumPy counts bytes; torch would first make int64 of each.
+        return torch.tensor([np.count_nonzero(row) for row in points.numpy()], dtype=torch.float64)
     return points.flatten(1).sum(1).double().cpu()
+
+
+def _pixels(masks: Tensor) -> Tensor:
+    """bool, where masks are not 0."""
+    return masks if masks.dtype == torch.bool else masks != 0
+
+
+def _any(pixels: Tensor, axis: int) -> Tensor:
+    """``pixels.any(axis)``; on the host by NumPy, which takes a tenth of torch's time."""
+    return torch.from_numpy(pixels.numpy().any(axis)) if pixels.is_cpu else pixels.any(axis)
