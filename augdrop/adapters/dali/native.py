@@ -2,7 +2,8 @@
 
 A region is cut into rectangles that do not overlap. ``erase`` paints a colour into them. Where something else goes in
 (a partner, noise), the image is erased to nothing where it is dropped, the other is nothing where the image is kept,
-and their sum is the result. *Nothing* is 0 or, in floats, -0.0: added to any number it leaves every bit as it is.
+and their sum is the result. *Nothing* is -0.0, which added to any number leaves every bit as it is; sums are float32,
+for DALI adds no float16, and holds uint8, int16 and float16 exactly.
 
 No pixel passes through Python but for the fills of which `augdrop.adapters.dali.native_fills` says so.
 """
@@ -28,7 +29,7 @@ from augdrop.adapters.dali.native_fills import (
     values,
     weights,
 )
-from augdrop.adapters.dali.native_host import Batch, Host, on_gpu
+from augdrop.adapters.dali.native_host import Batch, Host, on_gpu, place
 from augdrop.adapters.dali.native_regions import dropped, keep, kept, whole
 from augdrop.errors import fail
 from augdrop.fills import Constant
@@ -51,7 +52,7 @@ def paint(
     epochs: Any = None,
     *,
     ops: Any,
-    layout: str,
+    layout: str | None = None,
     scores: Any = None,
     boxes: Any = None,
     dense: bool | None = None,
@@ -60,26 +61,27 @@ def paint(
 
     ==============  ===================================================================================================
     uint8, int16    exact
-    int32, int64    exact, but no blends (Mixup), and only colours that float32 can hold
-    float32         exact; where masks travel (see ``dense``) -0.0 becomes 0.0, and pixels have to be finite
-    float16         exact on erasing with a colour. On CPU graphs DALI cannot add such numbers: a paste, noise and blur
-                    raise an error there, and a blend may be off by one unit in the last place, for DALI's cast to
-                    float16 rounds halves up
+    float32         exact, NaN staying some NaN; where masks travel (see ``dense``) -0.0 becomes 0.0, and pixels have to
+                    be finite
+    float16         the same; but a blend (Mixup) may be off by one unit in the last place on the CPU, where DALI's cast
+                    rounds halves away from zero
+    int32, int64    exact on erasing with a colour; an error for everything else, or on GPU graphs, where the dtype is
+                    not always known, exact as far as float32 counts, to 2**24
     float64, bool   an error, for DALI's erase does not take them
     ==============  ===================================================================================================
 
-    With ``device="gpu"`` the graph has been built and its nodes checked, but it has never run on a GPU; there regions
-    go as they do on the CPU with ``dense=True``, which is tested.
+    With GPU images the graph has been built and its nodes checked, but it has never run on a GPU; there regions go as
+    they do on the CPU with ``dense=True``, which is tested.
 
     Args:
         transform: any AugDrop transform that draws its plans from keys.
-        images: a DataNode, or a batch of dynamic mode; samples of one size and of ``layout``.
-        decider: ``decider(keys, epochs, shape)`` gives the plan of a batch ``(B, C, H, W)`` or ``(B, T, C, H, W)``, with
-            ``scores=`` and ``boxes=`` if there are any; see `augdrop.adapters.dali.decide.Decider`.
-        keys: an integer for each sample: a node, or a batch, a list or an array in dynamic mode.
-        epochs: the same, or one integer, or None, and is handed to the decider as it is.
+        images: a DataNode, or a batch of dynamic mode; samples of one size.
+        decider: ``decider(keys, epochs, shape)`` gives the plan of a batch ``(B, C, H, W)`` or ``(B, T, C, H, W)``; it
+            gets ``scores=`` and ``boxes=`` if there are any; see `augdrop.adapters.dali.decide.Decider`.
+        keys: one for each sample, as `augdrop.adapters.dali.keys` reads them; in dynamic mode a list will do.
+        epochs: the same, or one integer, or None, which are handed to the decider as they are.
         ops: ``nvidia.dali.fn``, or ``nvidia.dali.experimental.dynamic``.
-        layout: ``"HWC"``, ``"CHW"``, ``"FHWC"`` or ``"FCHW"``.
+        layout: of the images; by default what DALI knows, which on a GPU graph has to be fetched.
         scores: a map ``[h, w]`` for each sample, for attentive methods.
         boxes: object boxes ``[K, 4]`` for each sample, in pixels by corners, for methods that look at them.
         dense: let grids and single pixels travel as uint8 keep masks, a byte for each pixel, rather than as rectangles
@@ -92,16 +94,16 @@ def paint(
         AugDropError: DALI's operators cannot carry the transform out; or, when the graph runs, not on these images.
     """
     given = {"keys": keys, "epochs": epochs, "scores": scores, "boxes": boxes}
-    painter = _Painter(Host(ops, layout, decider, given), on_gpu(images) if dense is None else dense)
-    trial = _trial(transform, layout)
-    return painter.paint(transform, trial, (), ops.reinterpret(images, layout=layout))
+    painter = _Painter(Host(ops, layout, decider, images, given), on_gpu(images) if dense is None else dense)
+    if layout is not None:
+        images = ops.reinterpret(images, layout=layout)
+    return painter.paint(transform, _trial(transform), (), images)
 
 
-def _trial(t: Transform, layout: str) -> Plan | Plans:
+def _trial(t: Transform) -> Plan | Plans:
     """A plan of anything, for what a graph has to know before it sees a batch: kinds of regions, and who mixes."""
-    shape = (2, 1, 3, 64, 64) if "F" in layout else (2, 3, 64, 64)
     given = {"scores": torch.rand(2, 7, 7)} if t.uses_pixels else {}
-    return t.plan(shape, keys=[0, 1], epoch=0, **given)  # pyright: ignore[reportCallIssue]
+    return t.plan((2, 3, 64, 64), keys=[0, 1], epoch=0, **given)  # pyright: ignore[reportCallIssue]
 
 
 class _Painter:
@@ -151,7 +153,7 @@ class _Painter:
         if t.p == 0:
             return images
         dense = self.dense and not isinstance(trial.region, (Boxes, Cells, Blocks))
-        axes = "FHW" if t.per_frame and "F" in self.host.layout else "HW"
+        axes = "FHW" if t.per_frame and "F" in (self.host.layout or "F") else "HW"
         if trial.partner is not None:
             return self._paste(t, trial, path, images, source, dense, axes)
         if is_colour(trial.fill, trial, t.per_frame):
@@ -173,21 +175,22 @@ class _Painter:
         if not dense:
             anchor, shape, colour = self.host.call(cut, 3, images, path, **needs)
             return self._erase(images, anchor, shape, axes, colour)
-        mask, colour = (self.host.place(v, images) for v in self.host.call(masked, 2, images, path, **needs))
-        rest = images * mask
-        return rest if black else rest + self.ops.cast_like(colour, images) * (mask == 0)
+        mask, colour = (place(v, images) for v in self.host.call(masked, 2, images, path, **needs))
+        rest = self._wide(images) * mask
+        return self._narrow(rest if black else rest + colour * (mask == 0), images)
 
     def _values(self, t: RegionalDropout, trial: Plan, path: Path, images: Any, dense: bool, axes: str) -> Any:
         """Values that were worked out on the host."""
 
         def made(batch: Batch) -> list[Any]:
+            check_adds(batch)
             return [*([keep(batch)] if dense else dropped(batch, axes)), values(t, batch)]
 
         *where, value = self.host.call(
             made, 2 if dense else 3, images, path, dtype=True, pixels=needs_pixels(trial.fill)
         )
-        rest = images * self.host.place(where[0], images) if dense else self._erase(images, *where, axes)
-        return rest + self.host.place(value, images)
+        rest = self._wide(images) * place(where[0], images) if dense else self._wide(self._erase(images, *where, axes))
+        return self._narrow(rest + self._wide(place(value, images)), images)
 
     def _paste(
         self, t: RegionalDropout, trial: Plan, path: Path, images: Any, source: Any, dense: bool, axes: str
@@ -206,24 +209,32 @@ class _Painter:
         partner, *rest = self.host.call(made, n, images, path, dtype=blends)
         other = self.ops.permute_batch(source, indices=partner)
         if blends:
-            other = self._blend(images, other, *(self.host.place(v, images) for v in rest[:4]))
+            other = self._blend(images, other, *(place(v, images) for v in rest[:4]))
             rest = rest[4:]
         if not rest:
             return other
         if not dense:
             return self._splice(images, other, rest, axes)
-        mask = self.host.place(rest[0], images)
-        return images * mask + other * (mask == 0)
+        mask = place(rest[0], images)
+        return self._narrow(self._wide(images) * mask + self._wide(other) * (mask == 0), images)
 
     def _blend(self, images: Any, other: Any, own: Any, others: Any, large: Any, back: Any) -> Any:
-        """The weighted mean in float32, one rounding after each operation, in the dtype of the images."""
-        one, two = (self.ops.cast(v, dtype=types.FLOAT) for v in (images, other))
-        return self.ops.cast_like(one * own + two * others + large + back, images)
+        """The weighted mean, with one rounding after each operation."""
+        return self._narrow(self._wide(images) * own + self._wide(other) * others + large + back, images)
 
     def _splice(self, one: Any, other: Any, rectangles: list[Any], axes: str) -> Any:
         """``other`` in the first rectangles and ``one`` in the second, which together cover the canvas."""
         anchor, shape, anchor_kept, shape_kept = rectangles
-        return self._erase(one, anchor, shape, axes) + self._erase(other, anchor_kept, shape_kept, axes)
+        rest = self._wide(self._erase(one, anchor, shape, axes))
+        return self._narrow(rest + self._wide(self._erase(other, anchor_kept, shape_kept, axes)), one)
 
     def _erase(self, images: Any, anchor: Any, shape: Any, axes: str, fill: Any = NOTHING) -> Any:
         return self.ops.erase(images, anchor=anchor, shape=shape, axis_names=axes, fill_value=fill)
+
+    def _wide(self, images: Any) -> Any:
+        """Pixels as DALI can add them."""
+        return self.ops.cast(images, dtype=types.FLOAT)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _narrow(self, wide: Any, images: Any) -> Any:
+        """And back to the dtype of the images."""
+        return self.ops.cast_like(wide, images)

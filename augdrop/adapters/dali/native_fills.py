@@ -1,9 +1,9 @@
 """Fills as DALI's operators take them: a colour for each sample, or values that were worked out on the host.
 
-What travels a sample: for `Constant`, `PerChannel`, `ImageMean` and one colour of noise ``C`` numbers; for a partner its
-place in the batch, and for a blend two weights; for noise a pixel, several colours, `Blur` and a user's own fill an image
-that is nothing where nothing is dropped. `ImageMean`, `Blur` and a user's own fill look at the pixels, which a GPU graph
-has to fetch for them.
+What travels a sample: for `Constant`, `PerChannel`, `ImageMean` and one colour of noise C numbers; for a partner its
+place in the batch, and for a blend four numbers; for noise a pixel, several colours, `Blur` and a user's own fill an
+image that is nothing where nothing is dropped. `ImageMean`, `Blur` and a user's own fill look at the pixels,
+which a GPU graph has to fetch for them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from augdrop.adapters.dali.layouts import channels_first
 from augdrop.adapters.dali.native_host import Batch
-from augdrop.errors import AugDropError, fail
+from augdrop.errors import fail
 from augdrop.fills import Constant, Fill, ImageMean, Noise, PerChannel
 from augdrop.kernels.paint import prepare
 from augdrop.plan import Plan
@@ -71,20 +72,18 @@ def colours(batch: Batch) -> np.ndarray:
 
 
 def values(t: RegionalDropout, batch: Batch) -> Sequence[np.ndarray]:
-    """The fill where it goes, and nothing elsewhere; of samples that are not hit one element."""
-    check_adds(batch)
+    """The fill where it goes, in the images' dtype, and nothing elsewhere; one element for a sample that is not hit."""
     assert batch.dtype is not None
-    nothing = torch.full((batch.count, *batch.shape), NOTHING, dtype=batch.dtype)
-    canvas = nothing.movedim(-1, -3) if batch.layout.endswith("C") else nothing
+    laid = torch.full((batch.count, *batch.shape), NOTHING, dtype=batch.dtype)
+    canvas = channels_first(laid, batch.layout)
     if needs_pixels(batch.plan.fill):
         painted = t.apply(batch.images(), batch.plan)
         masks = batch.plan.mask().view(batch.count, batch.frames, 1, *batch.plan.size)
         canvas.copy_(torch.where(masks if painted.ndim == 5 else masks[:, 0], painted, canvas))
     else:
         t.apply(canvas, batch.plan, inplace=True)
-    hit = hit_samples(batch)
-    some = (slice(0, 1),) * len(batch.layout)
-    return [v if h else v[some] for v, h in zip(nothing.numpy(), hit.tolist(), strict=True)]
+    one = (slice(0, 1),) * len(batch.layout)
+    return [v if h else v[one] for v, h in zip(laid.numpy(), hit_samples(batch).tolist(), strict=True)]
 
 
 def partners(batch: Batch) -> np.ndarray:
@@ -94,22 +93,19 @@ def partners(batch: Batch) -> np.ndarray:
 
 
 def weights(batch: Batch) -> tuple[np.ndarray, ...]:
-    """float32 weights of a sample itself and of its partner, and what to add, and then to add, to round as the core does.
+    """float32: the weights of a sample itself and of its partner, and what to add, and add again, to round the sum.
 
     A sample that is not hit is half itself and half itself. Adding ``1.5 * 2**23`` leaves a float32 no place behind the
-    point, and rounds it to the nearest, ties to even, whatever DALI's cast to integers does.
+    point, and so rounds it as the core does, to the nearest, ties to even, whatever DALI's cast to integers does.
     """
-    if batch.dtype in (torch.int32, torch.int64):
-        raise fail(
-            f"{batch.plan.method}: route='native'", got=f"{batch.dtype} images to blend", expected="uint8, int16, "
-            "float16 or float32", fix="Cast them, or choose route='kernel'.",
-        )  # fmt: skip
+    check_adds(batch)
+    assert batch.dtype is not None
     opacity = torch.where(batch.plan.hit, batch.plan.opacity, torch.tensor(0.5, dtype=torch.float64))
-    large = NOTHING if batch.dtype in (torch.float16, torch.float32) else 1.5 * 2**23
-    pair = [w.float().view(batch.count, -1).numpy() for w in (1 - opacity, opacity)]
-    both = [np.full((batch.count, 1), v, np.float32) for v in (large, -large if large else NOTHING)]
-    one = "F" if "F" in batch.layout else "C"
-    return tuple(batch.along(v, one) for v in (*pair, *both))
+    own, other = (w.float() for w in (1 - opacity, opacity))
+    first = torch.full_like(own, NOTHING if batch.dtype.is_floating_point else 1.5 * 2**23)
+    again = torch.full_like(own, NOTHING if batch.dtype.is_floating_point else -1.5 * 2**23)
+    axis = "F" if batch.frames > 1 else "C"
+    return tuple(batch.along(v.view(batch.count, -1).numpy(), axis) for v in (own, other, first, again))
 
 
 def hit_samples(batch: Batch) -> Tensor:
@@ -118,11 +114,11 @@ def hit_samples(batch: Batch) -> Tensor:
 
 
 def check_adds(batch: Batch) -> None:
-    """Refuse what DALI's CPU arithmetic cannot add."""
-    if batch.dtype == torch.float16 and not batch.gpu:
+    """Refuse what float32 cannot add."""
+    if batch.dtype in (torch.int32, torch.int64):
         raise fail(
             "to_dali: route='native'",
-            got="float16 images on the CPU, where DALI cannot add them",
-            expected="another dtype, a GPU graph, or a method that erases with a colour",
-            fix="Choose route='kernel', or cast to float16 afterwards.",
+            got=f"{batch.dtype} images".replace("torch.", ""),
+            expected="uint8, int16, float16 or float32, or a method that erases with a colour",
+            fix="Cast them, or choose route='kernel'.",
         )

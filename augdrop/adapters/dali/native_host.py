@@ -1,4 +1,4 @@
-"""Host: small arrays from our own code for DALI's operators, once a batch, in a graph or between dynamic mode's calls."""
+"""Host: small arrays from our own code for DALI's operators, once a batch, in a graph or in dynamic mode."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ import torch
 from nvidia.dali.pipeline import do_not_convert
 from torch import Tensor
 
-from augdrop.adapters.dali.layouts import channels_first, stacked
+from augdrop.adapters.dali.keys import read_epochs, read_keys
+from augdrop.adapters.dali.layouts import channels_first, check_layout
 from augdrop.errors import fail
 from augdrop.plan import Plan
 from augdrop.plans import Plans
 
 DTYPES = ("uint8", "int16", "int32", "int64", "float16", "float32")
 """What both DALI's erase and the core paint."""
+
+GIVEN = ("keys", "epochs", "scores", "boxes")
+"""What decisions are made of."""
 
 
 class Batch(NamedTuple):
@@ -51,7 +55,7 @@ class Batch(NamedTuple):
     def images(self) -> Tensor:
         """The pixels as the core wants them, ``[B, C, H, W]`` or ``[B, T, C, H, W]``."""
         assert self.samples is not None
-        return channels_first(stacked(self.samples), self.layout)
+        return channels_first(torch.from_numpy(np.stack(self.samples)), self.layout)
 
     def along(self, values: np.ndarray, axes: str) -> np.ndarray:
         """``values [B, ...]``, whose further axes are ``axes`` (of FHWC), as samples that broadcast over the layout."""
@@ -71,14 +75,22 @@ class Host:
     Args:
         ops: ``nvidia.dali.fn``, whose ``python_function`` runs recipes when the graph runs; or the dynamic module,
             where they run at once.
-        given: ``keys`` and, if there are any, ``epochs`` (nodes or one integer), ``scores`` and ``boxes``.
+        layout: of the images, or None to read it off them.
+        images: of which the layout is read, and checked if it was declared.
+        given: those of `GIVEN` that there are; ``epochs`` may be one integer, or None.
     """
 
-    def __init__(self, ops: Any, layout: str, decider: Callable[..., Plan | Plans], given: dict[str, Any]) -> None:
+    def __init__(
+        self, ops: Any, layout: str | None, decider: Callable[..., Plan | Plans], images: Any, given: dict[str, Any]
+    ) -> None:
         self.ops, self.layout, self.decider = ops, layout, decider
         self.graph = hasattr(ops, "python_function")
-        self.epoch = given["epochs"] if isinstance(given.get("epochs"), (int, type(None))) else None
         self.given = {name: _on_host(v) for name, v in given.items() if v is not None and not isinstance(v, int)}
+        self.epoch = None if "epochs" in self.given else given["epochs"]
+        if not self.graph:
+            self.layout = check_layout(images.layout, layout)
+        elif layout is None or not on_gpu(images):
+            self.given["layouts"] = _on_host(ops.get_property(images, key="layout"))
 
     def call(
         self, recipe: Recipe, n: int, images: Any, path: tuple[int, ...], *, dtype: bool = False, pixels: bool = False
@@ -88,20 +100,17 @@ class Host:
         Args:
             images: what is to be painted.
             path: which member's plan, from the outermost composition inwards.
-            dtype: does the recipe need the images' dtype? On GPU graphs one element of each is fetched for it.
+            dtype: does the recipe need the images' dtype? On GPU graphs a few elements are fetched for it.
             pixels: does it need the images themselves? On GPU graphs they are fetched.
         """
-        inputs = dict(self.given)
-        if not on_gpu(images) or pixels:
+        inputs, gpu = dict(self.given), on_gpu(images)
+        if pixels or not gpu:
             inputs["images"] = _on_host(images)
         else:
             inputs["shapes"] = images.shape() if self.graph else [np.array(shape) for shape in images.shape]
             if dtype:
-                axes = list(range(len(self.layout)))
-                inputs["element"] = self.ops.slice(
-                    images, start=[0] * len(axes), shape=[1] * len(axes), axes=axes
-                ).cpu()
-        names, gpu = list(inputs), on_gpu(images)
+                inputs["elements"] = self.ops.slice(images, start=[0, 0], shape=[1, 1], axes=[0, 1]).cpu()
+        names = list(inputs)
 
         def run(*columns: list[np.ndarray]) -> Any:
             made = recipe(self._batch(dict(zip(names, columns, strict=True)), path, gpu))
@@ -109,50 +118,56 @@ class Host:
             return lists if n > 1 else lists[0]
 
         if self.graph:
-            made = self.ops.python_function(
-                *inputs.values(), function=do_not_convert(run), num_outputs=n, batch_processing=True
-            )
+            run = do_not_convert(run)
+            made = self.ops.python_function(*inputs.values(), function=run, num_outputs=n, batch_processing=True)
             return list(made) if n > 1 else [made]
         made = run(*(_arrays(v) for v in inputs.values()))
         return [self.ops.as_batch(arrays) for arrays in (made if n > 1 else [made])]
 
-    def place(self, array: Any, images: Any) -> Any:
-        """An output of `call` as a positional input: in the images' layout, where they are."""
-        array = self.ops.reinterpret(array, layout=self.layout)
-        return array.gpu() if on_gpu(images) else array
-
     def _batch(self, inputs: dict[str, list[np.ndarray]], path: tuple[int, ...], gpu: bool) -> Batch:
-        samples, elements = inputs.get("images"), inputs.get("element", inputs.get("images"))
-        shapes = {s.shape for s in samples} if samples else {tuple(int(n) for n in s) for s in inputs["shapes"]}
-        if len(shapes) > 1:
+        layout, samples = self.layout, inputs.get("images")
+        if "layouts" in inputs:
+            layout = check_layout(inputs["layouts"][0].tobytes().decode(), layout)
+        assert layout is not None
+        shapes = {s.shape for s in samples} if samples else {tuple(s.tolist()) for s in inputs["shapes"]}
+        shape = shapes.pop()
+        if shapes or len(shape) != len(layout):
             raise fail(
                 "to_dali: images",
-                got=f"samples of shapes {', '.join(map(str, sorted(shapes)[:3]))}",
-                expected="one size for all samples of a batch on route='native'",
+                got=f"samples of shapes {shape}, {', '.join(map(str, shapes))}".rstrip(", "),
+                expected=f"one size for all samples of a batch on route='native', in layout {layout}",
                 fix="Resize or crop them before, or choose route='kernel'.",
             )
-        shape, dtype = shapes.pop(), None
-        if elements:
-            name = elements[0].dtype.name
-            if name not in DTYPES:
+        dtype = None
+        if elements := inputs.get("elements", samples):
+            if elements[0].dtype.name not in DTYPES:
                 raise fail(
-                    "to_dali: images", got=f"{name} images", expected=", ".join(DTYPES) + " on route='native'",
+                    "to_dali: images",
+                    got=f"{elements[0].dtype} images",
+                    expected=f"{', '.join(DTYPES)} on route='native'",
                     fix="Cast them, or choose route='kernel'.",
-                )  # fmt: skip
-            dtype = getattr(torch, name)
-        keys = np.concatenate([np.ravel(k) for k in inputs["keys"]])
-        epochs = np.concatenate([np.ravel(e) for e in inputs["epochs"]]) if "epochs" in inputs else self.epoch
-        more: dict[str, Any] = {}
-        if "scores" in inputs:
-            more["scores"] = torch.from_numpy(np.stack([s.reshape(s.shape[-2:]) for s in inputs["scores"]]))
-        if "boxes" in inputs:
-            more["boxes"] = [torch.from_numpy(np.array(b)) for b in inputs["boxes"]]
-        sides = dict(zip(self.layout, shape, strict=True))
-        canvas = tuple(sides[axis] for axis in "FCHW" if axis in sides)
-        plan: Any = self.decider(keys, epochs, (len(keys), *canvas), **more)
+                )
+            dtype = getattr(torch, elements[0].dtype.name)
+        return Batch(self._plan(inputs, layout, shape, path), len(inputs["keys"]), layout, shape, dtype, samples, gpu)
+
+    def _plan(self, inputs: dict[str, list[np.ndarray]], layout: str, shape: tuple[int, ...], path: Any) -> Any:
+        sides = dict(zip(layout, shape, strict=True))
+        data = {name: [torch.from_numpy(v) for v in inputs[name]] for name in GIVEN if name in inputs}
+        keys, more = read_keys(data["keys"]), {}
+        epochs = read_epochs(data["epochs"]) if "epochs" in data else self.epoch
+        if "scores" in data:
+            more["scores"] = torch.stack([s.reshape(s.shape[-2:]).float() for s in data["scores"]])
+        if "boxes" in data:
+            more["boxes"] = data["boxes"]
+        plan: Any = self.decider(keys, epochs, (len(keys), *(sides[axis] for axis in "FCHW" if axis in sides)), **more)
         for i in path:
             plan = plan.plans[i]
-        return Batch(plan, len(keys), self.layout, shape, dtype, samples, gpu)
+        return plan
+
+
+def place(array: Any, images: Any) -> Any:
+    """An output of `Host.call` as a positional input of operators: where the images are."""
+    return array.gpu() if on_gpu(images) else array
 
 
 def on_gpu(images: Any) -> bool:
@@ -161,7 +176,7 @@ def on_gpu(images: Any) -> bool:
 
 
 def _on_host(value: Any) -> Any:
-    return value.cpu() if hasattr(value, "cpu") and on_gpu(value) else value
+    return value.cpu() if hasattr(value, "device") and on_gpu(value) else value
 
 
 def _arrays(values: Any) -> list[np.ndarray]:

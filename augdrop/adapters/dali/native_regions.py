@@ -6,7 +6,6 @@ Rectangles travel as two float32 a corner and two a shape, padded with empty one
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numba import njit
 from torch import Tensor
 
@@ -65,6 +64,13 @@ def rectangles(region: Region, hit: Tensor, kept: bool = False) -> tuple[np.ndar
 
 def _arguments(batch: Batch, axes: str, boxes: np.ndarray, whose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rectangles of samples or frames as float32 ``[B, K * len(axes)]``, corners and lengths."""
+    if axes == "FHW" and "F" not in batch.layout:
+        raise fail(
+            f"{batch.plan.method}: per_frame",
+            got=f"images of layout {batch.layout}",
+            expected="videos on route='native'",
+            fix=f"Leave per_frame out, or declare layout={batch.layout!r} in the call.",
+        )
     owner = whose // batch.frames
     place = np.arange(len(owner)) - np.searchsorted(owner, owner)
     most = int(place.max(initial=0)) + 1
