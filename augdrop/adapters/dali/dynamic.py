@@ -10,13 +10,13 @@ import nvidia.dali.experimental.dynamic as ndd
 import torch
 from torch import Tensor
 
-from augdrop.adapters.dali import annotate
+from augdrop.adapters.dali import annotate, native
 from augdrop.adapters.dali.keys import read_epochs, read_keys
 from augdrop.adapters.dali.layouts import channels_first, check_layout, spatial
 from augdrop.errors import fail
 
 if TYPE_CHECKING:
-    from augdrop.adapters.dali.stage import Stage
+    from augdrop.adapters.dali.stage import Given, Stage
 
 
 def run(stage: Stage, images: Any, given: Mapping[str, Any], keys: Any, epoch: Any, layout: str | None) -> Any:
@@ -33,43 +33,64 @@ def run(stage: Stage, images: Any, given: Mapping[str, Any], keys: Any, epoch: A
             fix="Make one: ndd.as_batch(images, layout='HWC').",
         )
     layout = check_layout(images.layout, layout)
-    n = images.batch_size
+    n, t = images.batch_size, stage.transform
     columns = {name: _column(name, value, n) for name, value in given.items()}
     ids = read_keys(_column("keys", keys, n))
     epochs = epoch if epoch is None or isinstance(epoch, int) else read_epochs(_column("epoch", epoch, n))
-    names = stage.outputs(given)
-    results: dict[str, Any] = {name: [None] * n for name in ("images", *names)}
     stage.decider.check(ids, n)
+    if stage.route_for(images.device.device_type) == "native":
+        shape = channels_first(torch.empty(n, *images.shape[0], device="meta"), layout).shape
+        done = _follow(stage, shape, ids, epochs, columns)[1]
+        painted = native.paint(
+            *(t, images, stage.decide, ids, epochs),
+            ops=ndd,
+            layout=layout,
+            scores=columns.get("scores"),
+            boxes=columns.get("boxes") if t.uses_boxes else None,
+        )
+    else:
+        done = _paint(stage, images, layout, ids, epochs, columns)
+        painted = ndd.as_batch(done["images"], layout=layout)
+    return stage.collect(given, {name: ndd.as_batch(done[name]) for name in stage.outputs(given)} | {"images": painted})
+
+
+def _paint(stage: Stage, images: Any, layout: str, keys: np.ndarray, epochs: Any, given: Given) -> dict[str, Any]:
+    """Everything that comes out, samples of one size being painted together."""
     groups = stage.groups([tuple(shape) for shape in images.shape])
+    if len(groups) == 1:
+        return _paint_size(stage, images.torch(), layout, keys, epochs, given)
+    results: dict[str, list[Any]] = {}
     for at in groups:
-        some = {name: [column[b] for b in at] for name, column in columns.items()}
-        x = images.torch() if len(groups) == 1 else torch.stack([images.tensors[b].torch() for b in at])
-        done = _paint(stage, x, layout, ids[at], epochs[at] if isinstance(epochs, np.ndarray) else epochs, some)
-        if len(groups) == 1:
-            results = done
-            break
-        for name, column in results.items():
-            for b, value in zip(at, done[name], strict=True):
-                column[b] = value
-    out = {name: ndd.as_batch(results[name]) for name in names}
-    out["images"] = ndd.as_batch(results["images"], layout=layout)
-    return stage.collect(given, out)
+        some = {name: [column[b] for b in at] for name, column in given.items()}
+        batch = torch.stack([images.tensors[b].torch() for b in at])
+        part = epochs[at] if isinstance(epochs, np.ndarray) else epochs
+        for name, column in _paint_size(stage, batch, layout, keys[at], part, some).items():
+            for b, value in zip(at, column, strict=True):
+                results.setdefault(name, [None] * len(keys))[b] = value
+    return results
 
 
-def _paint(
-    stage: Stage, batch: Tensor, layout: str, keys: np.ndarray, epochs: Any, given: dict[str, list[Tensor]]
+def _paint_size(
+    stage: Stage, batch: Tensor, layout: str, keys: np.ndarray, epochs: Any, given: Given
 ) -> dict[str, Any]:
     """Everything that comes out for samples of one size."""
     x = channels_first(batch, layout)
-    shape = tuple(x.shape)
-    plan = stage.plan(keys, epochs, shape, given, x)
-    done = dict(stage.follow(plan, shape, given))
-    if "masks" in given:
-        done["masks"] = torch.stack(given["masks"])
-        annotate.paint_masks(stage.transform, plan, spatial(done["masks"], (shape[-2], shape[-1])))
+    plan, done = _follow(stage, x.shape, keys, epochs, given, x)
     out = torch.empty_like(batch)
     stage.transform.apply(x, plan, out=channels_first(out, layout))
     return done | {"images": out}
+
+
+def _follow(
+    stage: Stage, shape: tuple[int, ...], keys: np.ndarray, epochs: Any, given: Given, x: Tensor | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """The plan of samples of one size, and all that comes out but the images."""
+    plan = stage.plan(keys, epochs, shape, given, x)
+    done: dict[str, Any] = dict(stage.follow(plan, shape, given))
+    if "masks" in given:
+        done["masks"] = torch.stack(list(given["masks"]))
+        annotate.paint_masks(stage.transform, plan, spatial(done["masks"], (shape[-2], shape[-1])))
+    return plan, done
 
 
 def _column(name: str, values: Any, batch: int) -> list[Tensor]:

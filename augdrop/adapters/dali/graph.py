@@ -11,7 +11,7 @@ from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
 from torch import Tensor
 
-from augdrop.adapters.dali import annotate
+from augdrop.adapters.dali import annotate, native
 from augdrop.adapters.dali.keys import read_epochs, read_keys
 from augdrop.adapters.dali.layouts import channels_first, check_layout, spatial
 from augdrop.adapters.dali.samples import Samples, to_capsules
@@ -26,36 +26,43 @@ def add(stage: Stage, images: DataNode, given: Mapping[str, Any], keys: Any, epo
     _check_nodes({"keys": keys, **given})
     if layout is not None:
         check_layout(layout)
-    nodes = {name: _on_host(node) for name, node in given.items()}
+    # Class labels of a transform that mixes none go around the stage.
+    around = {"labels"} if "boxes" not in given and not annotate.mixes_labels(stage.transform) else set()
+    nodes = {name: _on_host(node) for name, node in given.items() if name not in around}
     nodes["keys"] = _on_host(keys)
     if isinstance(epoch, DataNode):
         nodes["epoch"] = _on_host(epoch)
     # DALI would copy what a Python function returns. Instead the function paints a copy that is its own, and the copy
     # goes on by a reshape, which moves no bytes, but has to wait for the function: it takes the shapes from it.
     # (`preserve` keeps DALI from making one node of several equal ones.)
-    painted = {"images": fn.copy(images, preserve=True)}
+    results, painted = {name: given[name] for name in around & set(given)}, {}
+    if stage.route_for(images.device) == "native":
+        results["images"] = native.paint(
+            *(stage.transform, images, stage.decide, nodes["keys"], nodes.get("epoch", epoch)),
+            ops=fn,
+            layout=layout,
+            scores=nodes.get("scores"),
+            boxes=nodes.get("boxes") if stage.transform.uses_boxes else None,
+        )
+        seen = images.shape()
+    else:
+        painted["images"] = seen = fn.copy(images, preserve=True)
     if "masks" in nodes:
         painted["masks"] = nodes["masks"] = fn.copy(nodes["masks"], preserve=True)
-    outputs = [name for name in stage.outputs(given) if name not in painted and not _untouched(stage, name, given)]
-    work = Work(
-        stage, tuple(nodes), tuple(outputs), tuple(painted), layout, None if isinstance(epoch, DataNode) else epoch
-    )
-    n = len(outputs) + len(painted)
-    done = fn.dl_tensor_python_function(
-        *(painted["images"], fn.get_property(painted["images"], key="layout"), *nodes.values()),
-        function=work,
-        batch_processing=True,
-        num_outputs=n,
-    )
-    results = dict(zip([*painted, *outputs], done if n > 1 else [done], strict=True))
+    outputs = [name for name in stage.outputs(given) if name not in around | set(painted)]
+    if painted or outputs:
+        work = Work(stage, tuple(nodes), tuple(outputs), tuple(painted), layout, epoch)
+        done: Any = fn.dl_tensor_python_function(
+            *(seen, _on_host(fn.get_property(images, key="layout")), *nodes.values()),
+            function=work,
+            batch_processing=True,
+            num_outputs=len(painted) + len(outputs),
+        )
+        done = done if isinstance(done, (list, tuple)) else [done]
+        results |= dict(zip([*painted, *outputs], done, strict=True))
     for name, node in painted.items():
         results[name] = fn.reshape(node, shape=results[name])
-    return stage.collect(given, {**given, **results})
-
-
-def _untouched(stage: Stage, name: str, given: Mapping[str, Any]) -> bool:
-    """Class labels of a transform that mixes none go around the stage."""
-    return name == "labels" and "boxes" not in given and not annotate.mixes_labels(stage.transform)
+    return stage.collect(given, results)
 
 
 def _check_nodes(nodes: Mapping[str, Any]) -> None:
@@ -74,7 +81,13 @@ def _on_host(node: DataNode) -> DataNode:
 
 
 class Work:
-    """What DALI calls for each batch; it holds no pipeline, or that would never be freed."""
+    """What DALI calls for each batch; it holds no pipeline, or that would never be freed.
+
+    Args:
+        names: of the inputs after images and layouts.
+        outputs: that are made.
+        painted: inputs that are painted in place; if ``"images"`` is not among them, their shapes come in their stead.
+    """
 
     def __init__(
         self,
@@ -86,41 +99,42 @@ class Work:
         epoch: Any,
     ) -> None:
         self.stage, self.names, self.outputs, self.painted = stage, names, outputs, painted
-        self.layout, self.epoch = layout, epoch
+        self.layout, self.epoch = layout, None if "epoch" in names else epoch
 
-    def __call__(self, images: list[Any], layouts: list[Any], *columns: list[Any]) -> Any:
-        pixels, given = Samples(images), {n: Samples(c) for n, c in zip(self.names, columns, strict=True)}
+    def __call__(self, images: Any, layouts: Any, *columns: Any) -> Any:
+        seen, given = Samples(images), {n: Samples(c) for n, c in zip(self.names, columns, strict=True)}
         layout = check_layout(Samples(layouts[:1]).first.tobytes().decode(), self.layout)
         keys = read_keys(given.pop("keys").tensors())
         epochs = read_epochs(given.pop("epoch").tensors()) if "epoch" in given else self.epoch
         self.stage.decider.check(keys, len(keys))
-        if pixels.alike:
-            masks = given.get("masks")
-            tensors = {name: samples.tensors() for name, samples in given.items()}
-            done = self._paint(pixels.batch, layout, keys, epochs, tensors)
-            for samples in (pixels, masks):
-                if samples is not None:
-                    samples.give_back()
+        if "images" not in self.painted:
+            shape = channels_first(torch.empty(len(keys), *seen.first.tolist(), device="meta"), layout).shape
+            done = self._follow(shape, keys, epochs, {name: samples.tensors() for name, samples in given.items()})[1]
+        elif seen.alike:
+            done = self._paint(seen.batch, layout, keys, epochs, {n: samples.tensors() for n, samples in given.items()})
+            seen.give_back()
         else:
-            done = self._sizes(pixels, layout, keys, epochs, given)
+            done = self._paint_sizes(seen, layout, keys, epochs, given)
+        if "masks" in given and given["masks"].alike:
+            given["masks"].give_back()
         for name in self.painted:
-            done[name] = _shapes(pixels if name == "images" else given[name])
-        answer = tuple(to_capsules(done[name]) for name in (*self.painted, *self.outputs))
-        return answer if len(answer) > 1 else answer[0]
+            done[name] = _shapes(seen if name == "images" else given[name])
+        answer = [to_capsules(done[name]) for name in (*self.painted, *self.outputs)]
+        return tuple(answer) if len(answer) > 1 else answer[0]
 
-    def _sizes(
-        self, pixels: Samples, layout: str, keys: np.ndarray, epochs: Any, given: dict[str, Samples]
+    def _paint_sizes(
+        self, seen: Samples, layout: str, keys: np.ndarray, epochs: Any, given: dict[str, Samples]
     ) -> dict[str, Any]:
         """Paint samples of several sizes, those of one size together."""
-        results: dict[str, Any] = {name: [None] * len(pixels) for name in self.outputs}
-        for at in self.stage.groups([image.shape for image in pixels]):
+        results: dict[str, Any] = {name: [None] * len(seen) for name in self.outputs}
+        for at in self.stage.groups([image.shape for image in seen]):
             some: dict[str, Any] = {n: [torch.from_numpy(samples[b]) for b in at] for n, samples in given.items()}
             if "masks" in some:
                 some["masks"] = torch.stack(some["masks"])
-            batch = torch.from_numpy(np.stack([pixels[b] for b in at]))
+            batch = torch.from_numpy(np.stack([seen[b] for b in at]))
             done = self._paint(batch, layout, keys[at], epochs[at] if isinstance(epochs, np.ndarray) else epochs, some)
             for i, b in enumerate(at):
-                pixels[b][...] = batch[i].numpy()
+                seen[b][...] = batch[i].numpy()
                 if "masks" in some:
                     given["masks"][b][...] = some["masks"][i].numpy()
                 for name in self.outputs:
@@ -130,15 +144,21 @@ class Work:
     def _paint(
         self, batch: Tensor, layout: str, keys: np.ndarray, epochs: Any, given: dict[str, Any]
     ) -> dict[str, Any]:
-        """Paint samples of one size in place; the other outputs."""
+        """Paint samples of one size in place; the outputs."""
         x = channels_first(batch, layout)
-        shape = tuple(x.shape)
+        plan, done = self._follow(x.shape, keys, epochs, given, x)
+        self.stage.transform.apply(x, plan, inplace=True)
+        return done
+
+    def _follow(
+        self, shape: tuple[int, ...], keys: np.ndarray, epochs: Any, given: dict[str, Any], x: Tensor | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """The plan of samples of one size, and the outputs; masks are painted in place."""
         plan = self.stage.plan(keys, epochs, shape, given, x)
         done = self.stage.follow(plan, shape, given)
         if "masks" in given:
             annotate.paint_masks(self.stage.transform, plan, spatial(given["masks"], (shape[-2], shape[-1])))
-        self.stage.transform.apply(x, plan, inplace=True)
-        return done
+        return plan, done
 
 
 def _shapes(samples: Samples) -> Tensor | list[Tensor]:

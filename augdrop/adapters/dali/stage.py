@@ -81,6 +81,18 @@ class Stage:
         run = graph.add if isinstance(images, DataNode) else dynamic.run
         return run(self, images, given, keys, epoch, layout)
 
+    def route_for(self, device: str) -> str:
+        """The route for images on a device."""
+        route = self.route or ("native" if device == "gpu" else "kernel")
+        if route == "kernel" and device == "gpu":
+            raise fail(
+                "to_dali: route",
+                got="the CPU kernel for images on a GPU",
+                expected="images on the CPU",
+                fix="Choose route='native', or put the stage before .gpu().",
+            )
+        return route
+
     def outputs(self, given: Mapping[str, Any]) -> list[str]:
         """The names of what comes out beside the images, in order."""
         t, policies = self.transform, annotate.policies(self.transform)
@@ -125,11 +137,19 @@ class Stage:
             by_shape.setdefault(shape, []).append(b)
         return list(by_shape.values())
 
-    def plan(self, keys: np.ndarray, epochs: Any, shape: tuple[int, ...], given: Given, images: Tensor | None) -> Any:
+    def plan(
+        self, keys: np.ndarray, epochs: Any, shape: tuple[int, ...], given: Given, images: Tensor | None = None
+    ) -> Any:
         """The plan of samples of one size."""
-        size = (shape[-2], shape[-1])
         scores = torch.stack([s.float().reshape(s.shape[-2:]) for s in given["scores"]]) if "scores" in given else None
-        boxes = [self.geometry.to_corners(b, size) for b in given["boxes"]] if "boxes" in given else None
+        return self.decide(keys, epochs, shape, scores, given.get("boxes"), images)
+
+    def decide(
+        self, keys: Any, epochs: Any, shape: tuple[int, ...], scores: Any = None, boxes: Any = None, images: Any = None
+    ) -> Plan | Plans:
+        """`Decider`, for boxes as they come."""
+        if boxes is not None:
+            boxes = [self.geometry.to_corners(b, (shape[-2], shape[-1])) for b in boxes]
         return self.decider(keys, epochs, shape, scores, boxes, images)
 
     def follow(self, plan: Plan | Plans, shape: tuple[int, ...], given: Given) -> dict[str, Sequence[Tensor]]:
@@ -141,7 +161,7 @@ class Stage:
             done |= self._objects(plan, shape, given)
         return done
 
-    def _mixed_labels(self, plan: Any, shape: tuple[int, ...], labels: Sequence[Tensor]) -> dict[str, Sequence[Tensor]]:
+    def _mixed_labels(self, plan: Any, shape: tuple[int, ...], labels: Any) -> dict[str, Sequence[Tensor]]:
         if not annotate.mixes_labels(self.transform):
             return {"labels": labels}
         if not isinstance(labels, Tensor) and len({label.shape for label in labels}) > 1:
