@@ -83,7 +83,7 @@ def to_transformers(t: Transform, train_dataset: Any, collate_fn: Callable[..., 
 
     parts = {
         "train_dataset": items,
-        "data_collator": Collator(t, collate_fn or default_data_collator),
+        "data_collator": Collator(t, collate_fn or default_data_collator, fresh=collate_fn is None),
         "callbacks": [Epochs()],
     }
     return parts if own is None else parts | {"compute_loss_func": SoftLoss(own["multi_label"])}
@@ -104,10 +104,10 @@ class TrainingItems(keyed):
 
 
 class Collator:
-    """Collate items; transform the batch if they are training items."""
+    """Collate items; transform the batch if they are training items, in place if ``collate_fn`` makes it afresh."""
 
-    def __init__(self, t: Transform, collate_fn: Callable[..., Any]) -> None:
-        self.transform, self.collate_fn = t, collate_fn
+    def __init__(self, t: Transform, collate_fn: Callable[..., Any], fresh: bool) -> None:
+        self.transform, self.collate_fn, self.fresh = t, collate_fn, fresh
 
     def __call__(self, items: Sequence[Any]) -> dict[str, Any]:
         """A batch for the model."""
@@ -119,7 +119,7 @@ class Collator:
         with named("to_transformers"):
             keys = torch.tensor([i.key for i in items]) if keys is None else keys
             epochs = torch.tensor([i.epoch for i in items])
-            return batch | self.transform(self._part(batch), keys=keys, epoch=epochs)
+            return batch | self.transform(self._part(batch), keys=keys, epoch=epochs, inplace=self.fresh)
 
     def _part(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """What the transform is to see of a batch."""

@@ -202,8 +202,18 @@ def test_masks_follow():
 def test_the_items_stay_as_they_are_and_the_collator_is_pickled():
     parts = ad.to_transformers(ad.CutMix(num_classes=5, seed=0), ad.keyed(ITEMS, attach=True))
     collator, data = pickle.loads(pickle.dumps((parts["data_collator"], parts["train_dataset"])))
-    assert not same(collator([data[i] for i in range(8)])["pixel_values"], X)
-    assert all(same(item["pixel_values"], x) for item, x in zip(ITEMS, X, strict=True))
+    whole = {"pixel_values": X, "labels": Y}
+    for made in (collator, ad.to_transformers(ad.CutMix(num_classes=5), ITEMS, lambda _: whole)["data_collator"]):
+        assert not same(made([data[i] for i in range(8)])["pixel_values"], images(8, (32, 32)) / 255)
+    assert same(X, images(8, (32, 32)) / 255) and all(same(i["pixel_values"], x) for i, x in zip(ITEMS, X, strict=True))
+
+
+def test_the_callback_sets_the_epoch(tmp_path):
+    """accelerate sets that of a data set in one process alone; with a sampler for several it does not."""
+    run = trainer(ad.CutMix(num_classes=5), vit(), tmp_path)
+    run.state.epoch = 2.0
+    run.callback_handler.on_epoch_begin(run.args, run.state, run.control)
+    assert run.train_dataset[0].epoch == 2
 
 
 def test_another_keyed_data_set_is_only_collated():
