@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,8 +17,10 @@ from augdrop.transforms.base import Transform
 from augdrop.transforms.composition import Compose, OneOf
 
 
-def follow(transform: Transform, plan: Plan | Plans, samples: list[Objects]) -> list[Objects]:
+def follow(transform: Transform, plan: Plan | Plans, samples: list[Objects], **changes: Any) -> list[Objects]:
     """The annotations of B samples after ``transform`` has carried out ``plan``; each member goes by its own policy.
+
+    ``changes`` are made to every policy.
 
     Loose keypoints ``[P, 2]`` keep their rows, for a host may have tied other things to them: a mix makes ``2 P`` of
     them, a sample's own and then its partner's. A point that is gone (removed by the policy, or not in the picture at
@@ -26,10 +28,10 @@ def follow(transform: Transform, plan: Plan | Plans, samples: list[Objects]) -> 
     """
     if isinstance(plan, Plans) and plan.kind == "chain":
         for member, part in zip(cast(Compose, transform).members, plan.plans, strict=True):
-            samples = follow(member, part, samples)
+            samples = follow(member, part, samples, **changes)
         return samples
     whole = plan.flat() if isinstance(plan, Plans) else plan
-    policy = transform.policy()
+    policy = dataclasses.replace(transform.policy(), **changes)
     flagged = dataclasses.replace(policy, keypoints="flag")
     if transform.mixes and whole.partner is not None:
         after = annotations.mix(samples, whole, flagged)

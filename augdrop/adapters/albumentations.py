@@ -1,0 +1,246 @@
+"""albumentations: any AugDrop transform that mixes nothing, as a transform for ``A.Compose``."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augdrop.adapters.checks import check_layout, named
+from augdrop.adapters.description import describe, rebuild
+from augdrop.adapters.extras import require
+from augdrop.adapters.follow import follow
+from augdrop.annotations.objects import Objects
+from augdrop.errors import fail
+from augdrop.plan import Plan
+from augdrop.plans import Plans
+from augdrop.samples import edge
+from augdrop.transforms.base import Shape, Transform
+
+
+def _distribution() -> str:
+    """AlbumentationsX is imported by the same name."""
+    try:
+        version("albumentations")
+    except PackageNotFoundError:
+        return "albumentationsx"
+    return "albumentations"
+
+
+require("albumentations", extra="albumentations", least="2.0.8", package=_distribution())
+
+import albumentations as A  # noqa: E402
+
+from augdrop.adapters.albumentations_hooks import Hooks  # noqa: E402
+
+WHERE = "to_albumentations"
+IMAGES = {"volume": 1, "volumes": 2, "image": 0, "images": 1}
+"""Where the canvas is seen, in albumentations' own order, and how many axes come before H."""
+
+
+class AugDrop(Hooks, A.DualTransform):
+    """An AugDrop transform in albumentations; made by `to_albumentations`.
+
+    Args:
+        transform: the transform, or its description as ``A.to_dict`` has it.
+        p: albumentations' own chance, and this transform's weight in ``A.OneOf``.
+    """
+
+    _targets = A.NoOp._targets  # all there are
+
+    class InitSchema(A.BasicTransform.InitSchema):
+        """What albumentations checks its constructor's arguments by."""
+
+        transform: Any
+
+    def __init__(self, transform: Any, p: float = 1.0) -> None:
+        super().__init__(p=p)
+        self.drop = transform if isinstance(transform, Transform) else rebuild(transform)
+        self._available_keys.add("key")
+
+    @property
+    def transform(self) -> dict[str, Any]:
+        """The description, which is what ``A.to_dict`` writes down."""
+        return describe(self.drop)
+
+    def decide(self, data: dict[str, Any], random: Random) -> Plan | Plans:
+        """The plan of one sample: by its key, or by albumentations' own random numbers if it has none."""
+        found = next((name for name in IMAGES if data.get(name) is not None), None)
+        if found is None:
+            raise fail(WHERE, got=", ".join(data), expected=" or ".join(IMAGES), fix="Name the image.")
+        x = _images(np.asarray(data[found]), IMAGES[found])
+        key = data.get("key")
+        if key is not None and (isinstance(key, bool) or not isinstance(key, (int, np.integer))):
+            fix = "Name samples by number, or by augdrop.key_of(name)."
+            raise fail(f"{WHERE}: key", got=repr(key), expected="an integer", fix=fix)
+        carried = torch.tensor([random.getrandbits(63) if key is None else int(key)])
+        given = {"boxes": [_corners(data, x)]} if self.drop.uses_boxes else {}
+        with named(WHERE):
+            draws = self.drop.draws(1, carried=carried)
+            return self.drop.decide(x if self.drop.uses_pixels else Shape(x.shape), draws, **given)  # type: ignore[arg-type]
+
+    def apply(self, img: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
+        return self._paint(img, plan, 0)
+
+    def apply_to_images(self, images: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
+        return self._paint(images, plan, 1)
+
+    def apply_to_volume(self, volume: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
+        return self._paint(volume, plan, 1)
+
+    def apply_to_volumes(self, volumes: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
+        return self._paint(volumes, plan, 2)
+
+    def _paint(self, array: np.ndarray, plan: Plan | Plans, axes: int) -> np.ndarray:
+        x = _images(array, axes)
+        with named(WHERE):
+            painted = self.drop.apply(x if axes else x[0], plan)
+        grey = array.ndim == axes + 2
+        shape = array.shape if not grey else (*array.shape, 1)
+        result = edge.like(painted.movedim(-3, -1).reshape(shape), array)
+        return result[..., 0] if grey else result
+
+    def apply_to_mask(self, mask: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
+        return self._classes(mask, plan, 0)
+
+    def apply_to_mask3d(self, mask3d: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
+        return self._classes(mask3d, plan, 1)
+
+    def apply_to_masks3d(self, masks3d: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
+        return self._classes(masks3d, plan, 2)
+
+    def _classes(self, array: np.ndarray, plan: Plan | Plans, axes: int) -> np.ndarray:
+        """A class for each pixel, ``[..., H, W]`` or ``[..., H, W, C]``."""
+        grey = array.ndim == axes + 2
+        planes = edge.to_plain(array) if grey else edge.to_plain(array).movedim(-1, -3)
+        before = [Objects(segmentation=m) for m in planes.reshape(len(plan), -1, *planes.shape[-2:])]
+        with named(WHERE):
+            after = follow(self.drop, plan, before)
+        if after[0].segmentation is before[0].segmentation:
+            return array
+        moved = torch.stack([o.segmentation for o in after if o.segmentation is not None]).view(planes.shape)
+        return edge.like(moved if grey else moved.movedim(-3, -1), array)
+
+    def apply_to_masks(self, masks: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
+        if masks.ndim != 3:
+            return self._classes(masks, plan, 1)
+        before = Objects(masks=edge.to_plain(masks))
+        with named(WHERE):
+            # Their number stays: boxes go by themselves, and need not belong to the masks.
+            (after,) = follow(self.drop, plan, [before], boxes="keep")
+        return masks if after.masks is before.masks or after.masks is None else edge.like(after.masks, masks)
+
+    def apply_to_bboxes(self, bboxes: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
+        self._processor("bboxes", "bbox_params=A.BboxParams(...)")
+        scale = np.array(plan.size)[[1, 0, 1, 0]]
+        corners = _pixels(bboxes, plan.size)
+        with named(WHERE):
+            (after,) = follow(self.drop, plan, [Objects(boxes=corners, fields={"row": torch.arange(len(corners))})])
+        rows = after.fields["row"].numpy()
+        left = np.array(bboxes[rows])
+        assert after.boxes is not None
+        changed = (after.boxes != corners[rows]).any(1).numpy()
+        left[changed, :4] = (after.boxes.numpy() / scale)[changed]
+        return left
+
+    def apply_to_keypoints(self, keypoints: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
+        processor = self._processor("keypoints", "keypoint_params=A.KeypointParams(...)")
+        points = torch.from_numpy(np.array(keypoints[:, :2], np.float64))
+        with named(WHERE):
+            (after,) = follow(self.drop, plan, [Objects(keypoints=points)])
+        assert after.keypoints is not None and after.keypoints_visible is not None
+        stays = ~after.keypoints.isnan().any(1)
+        if processor.params.remove_invisible:
+            stays &= after.keypoints_visible
+        return keypoints[stays.numpy()]
+
+    def _processor(self, name: str, fix: str) -> Any:
+        processor = self.get_processor(name)
+        if processor is None:
+            got = f"{name} of a format that is not declared"
+            raise fail(WHERE, got=got, expected="one that A.Compose knows", fix=f"Pass it {fix}.")
+        return processor
+
+    def __repr__(self) -> str:
+        return f"AugDrop({self.drop!r}, p={self.p})"
+
+
+def to_albumentations(transform: Transform, p: float = 1.0) -> AugDrop:
+    """Any AugDrop transform that mixes nothing as a transform of albumentations.
+
+    Same seed, key and epoch: the same drop as everywhere. Keys come from ``augdrop.keys`` around the call, which
+    `augdrop.keyed` sets for each item of a data set; or from a ``key=`` beside the image. Without keys albumentations'
+    own random state governs, so that ``A.Compose(..., seed=0)`` repeats itself.
+
+    * ``image``, ``images``, ``volume`` and ``volumes`` share a region; with the transform's ``per_frame=True`` each
+      slice has its own.
+    * ``mask``, ``mask3d`` and ``masks3d`` hold classes, ``masks`` objects; both follow the transform's `Policy`, which
+      by default leaves them.
+    * Boxes follow the policy first, then albumentations' own rules (``min_visibility`` and the rest); labels go with
+      them. Keypoints that the policy flags go if ``A.KeypointParams`` has ``remove_invisible``, as it has by default.
+    * ``A.to_dict`` writes the transform down, seed and all; ``A.from_dict`` reads it once this module is imported.
+      ``A.ReplayCompose`` replays it.
+
+    Mixes have no place in albumentations, whose transforms see one sample: give them to `augdrop.collate`, around a
+    data set that augments with albumentations::
+
+        loader = DataLoader(ad.keyed(dataset, attach=True), 64, collate_fn=ad.collate(ad.CutMix(num_classes=10)))
+
+    Args:
+        transform: any that mixes nothing; compositions too.
+        p: albumentations' own chance, and the weight in ``A.OneOf``; below 1 there are more samples without a drop than
+            elsewhere.
+
+    Raises:
+        AugDropError: a mix, images that are not H×W×C, boxes or keypoints whose format ``A.Compose`` was not told.
+
+    Example:
+        >>> import albumentations as A, augdrop as ad, numpy as np
+        >>> stage = A.Compose([A.HorizontalFlip(p=1.0), ad.to_albumentations(ad.Cutout(8, seed=0))])
+        >>> image = np.full((32, 32, 3), 255, np.uint8)
+        >>> with ad.keys(17):
+        ...     out = stage(image=image)["image"]
+        >>> bool((out == ad.Cutout(8, seed=0)({"image": image}, keys=17)["image"]).all())
+        True
+    """
+    if not isinstance(transform, Transform):
+        raise fail(WHERE, got=type(transform).__name__, expected="an AugDrop transform", fix="")
+    if transform.mixes:
+        raise fail(
+            WHERE,
+            got=f"{type(transform).__name__}, which mixes samples",
+            expected="a transform of one sample, for albumentations shows no more",
+            fix="Mix batches: DataLoader(augdrop.keyed(dataset, attach=True), collate_fn=augdrop.collate(mix)).",
+        )
+    for member in transform.modules():
+        policy = member.policy() if isinstance(member, Transform) else None
+        if policy is not None and policy.boxes != "keep" and policy.removed == "flag":
+            got, fix = "a policy that flags boxes", 'Use Policy(removed="remove"); labels go with their boxes.'
+            raise fail(WHERE, got=got, expected="one that removes them: there is no place for flags", fix=fix)
+    return AugDrop(transform, p=p)
+
+
+def _images(array: np.ndarray, axes: int) -> Tensor:
+    """Arrays H×W or H×W×C, with ``axes`` more before H, as ``[1, C, H, W]`` or as a video ``[1, T, C, H, W]``."""
+    array = array[..., None] if array.ndim == axes + 2 else array
+    if array.ndim != axes + 3:
+        got = f"shape {array.shape}"
+        raise fail(WHERE, got=got, expected=f"H×W or H×W×C after {axes} more axes", fix="See to_albumentations.")
+    check_layout(WHERE, array.shape, "HWC")
+    x = edge.to_image(array)
+    return x.reshape(1, -1, *x.shape[-3:]) if axes else x[None]
+
+
+def _pixels(bboxes: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """Boxes in pixels, float64 ``[K, 4]``, less the rounding of albumentations' float32 shares of the sides."""
+    return torch.from_numpy(np.round(bboxes[:, :4].astype(np.float64) * np.array(size)[[1, 0, 1, 0]], 3))
+
+
+def _corners(data: dict[str, Any], x: Tensor) -> Tensor:
+    boxes = data.get("bboxes")
+    given = np.zeros((0, 4)) if boxes is None or not len(boxes) else np.asarray(boxes)
+    return _pixels(given, (x.shape[-2], x.shape[-1]))
