@@ -13,13 +13,12 @@ from torchvision.transforms import v2
 
 import augdrop as ad
 
-PER_SHARD = 64
 
-
-def shards(items, folder):
+def shards(items, folder, count):
     """JPEG files as they are, with their classes, in tar files; well mixed, for streams are only shuffled in part."""
     random.Random(0).shuffle(items)
-    with wds.ShardWriter(str(folder / "train-%03d.tar"), maxcount=PER_SHARD, verbose=0) as writer:
+    per_shard = -(-len(items) // count)
+    with wds.ShardWriter(str(folder / "train-%03d.tar"), maxcount=per_shard, verbose=0) as writer:
         for path, label in items:
             writer.write({"__key__": f"{path.parent.name}/{path.stem}", "jpg": path.read_bytes(), "cls": label})
     return sorted(map(str, folder.glob("*.tar")))
@@ -27,7 +26,7 @@ def shards(items, folder):
 
 def loader(urls, args, erase=None, mix=None):
     """The stream: shards are shared out among workers, samples shuffled, decoded and cropped; then our two stages."""
-    data = wds.WebDataset(urls, shardshuffle=len(urls), nodesplitter=None).shuffle(PER_SHARD).decode("torchrgb8")
+    data = wds.WebDataset(urls, shardshuffle=len(urls), nodesplitter=None).shuffle(64).decode("torchrgb8")
     data = data.map_dict(jpg=v2.Compose([v2.RandomResizedCrop(224, antialias=True), v2.RandomHorizontalFlip()]))
     data = data.map(erase) if erase else data
     data = data.batched(args.batch)
@@ -41,7 +40,7 @@ def main():
     args = arguments(__doc__, batch=32, workers=2)
     items, classes = files(args.data, args.images)
     with tempfile.TemporaryDirectory() as folder:
-        urls = shards(items, Path(folder))
+        urls = shards(items, Path(folder), count=max(4, args.workers))
         erase = ad.to_webdataset(ad.GridMask((48, 96), p=0.5, seed=0))
         mix = ad.to_webdataset(ad.CutMix(p=0.5, num_classes=len(classes), seed=0))
         loaders = loader(urls, args), loader(urls, args, erase, mix)
