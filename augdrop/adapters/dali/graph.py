@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import do_not_convert
 from torch import Tensor
 
 from augdrop.adapters.dali import annotate, native
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from augdrop.adapters.dali.stage import Stage
 
 
+@do_not_convert  # conditional pipelines rewrite all code that they come by
 def add(stage: Stage, images: DataNode, given: Mapping[str, Any], keys: Any, epoch: Any, layout: str | None) -> Any:
     """Add a stage to the graph that is being built; the nodes that come out."""
     _check_nodes({"keys": keys, **given})

@@ -73,7 +73,8 @@ class Samples(Sequence[np.ndarray]):
 
 def to_capsules(values: Any) -> list[Any]:
     """What a Python function gives back to DALI: a capsule for each row of a tensor, or tensor of a list."""
-    arrays = values.numpy() if isinstance(values, Tensor) else [v.numpy() for v in values]
+    # Rows of a table are quickly had from NumPy, which makes numbers of single values, though.
+    arrays = values.numpy() if isinstance(values, Tensor) and values.ndim > 1 else [v.numpy() for v in values]
     return [ArrayToDLTensor(a) for a in arrays]
 
 

@@ -8,7 +8,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import do_not_convert
 from torch import Tensor
 
 from augdrop.adapters.dali import annotate, dynamic, graph
@@ -49,7 +48,6 @@ class Stage:
         """
         self.transform.set_epoch(epoch)
 
-    @do_not_convert
     def __call__(
         self,
         images: Any,
