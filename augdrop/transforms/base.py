@@ -294,3 +294,15 @@ def valid_options(cls: type[Transform]) -> dict[str, Any]:
         options = OPTIONS | (MIX_OPTIONS if mixing else {}) | dict(cls.defaults)
         valid |= {n: v for n, v in options.items() if n not in valid}
     return valid
+
+
+ELSEWHERE = {"beta": "alpha", "scale": "area", "value": "fill"}
+"""Parameters by the names that torchvision and the papers' authors have for them."""
+
+
+def advice(cls: type[Transform], option: str) -> str:
+    """What to do about an option that a method does not have."""
+    valid = valid_options(cls)
+    if option == "inplace":
+        return "It goes with each call: t(x, inplace=True)."
+    return f"Here it is {ELSEWHERE[option]!r}." if ELSEWHERE.get(option) in valid else nearest(option, valid)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from augdrop.annotations import Policy
-from augdrop.errors import fail, nearest
+from augdrop.errors import fail
 from augdrop.fills import Fill, Partner, as_fill
 from augdrop.kernels.dispatch import apply
 from augdrop.pairing import PER, dataset_partners, pair
@@ -19,7 +19,7 @@ from augdrop.regions.base import Region
 from augdrop.rng import Draws, header, stream_key
 from augdrop.samples import edge
 from augdrop.transforms import single
-from augdrop.transforms.base import MIX_OPTIONS, OPTIONS, MixOptions, Shape, Transform, batch_size, valid_options
+from augdrop.transforms.base import MIX_OPTIONS, OPTIONS, MixOptions, Shape, Transform, advice, batch_size
 from augdrop.transforms.checks import check_choice, check_probability, check_share
 
 
@@ -65,7 +65,7 @@ class RegionalDropout(Transform):
                     f"{name}: option",
                     got=repr(option),
                     expected="a parameter",
-                    fix=nearest(option, valid_options(type(self))),
+                    fix=advice(type(self), option),
                 )
         if not callable(getattr(where, "sample", None)):
             raise fail(
