@@ -1,0 +1,79 @@
+"""What every method that selects tokens shares: keys to draws, tokens to a selection."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from augdrop.errors import fail
+from augdrop.keys import Ids, resolve
+from augdrop.rng import Draws, stream_key
+from augdrop.tokens.selection import Selection
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Selector:
+    """Base of the methods that select tokens: ``method(x, keys=None, epoch=None) -> Selection``.
+
+    Args:
+        seed: any integer; None takes one from torch's generator when the method is made.
+        prefix: class, distillation and register tokens at the head of a sequence, which always stay.
+        grid: how the other tokens lie, ``(h, w)`` or ``(t, h, w)``; None is a square, or no grid.
+    """
+
+    seed: int | None = None
+    prefix: int = 0
+    grid: tuple[int, ...] | None = None
+    training_only: ClassVar[bool] = True
+    """Does a model in eval mode keep all tokens?"""
+
+    def __post_init__(self) -> None:
+        if self.seed is None:
+            object.__setattr__(self, "seed", int(torch.empty((), dtype=torch.int64).random_()))
+
+    def __call__(self, x: Tensor, *, keys: Ids | None = None, epoch: Ids | None = None, **given: Any) -> Selection:
+        """Select among the tokens of ``x [B, prefix + N, ...]``; of ``x`` only the shape and the device count."""
+        if x.ndim < 2 or x.shape[1] <= self.prefix:
+            raise fail(
+                f"{type(self).__name__}",
+                got=f"a tensor {tuple(x.shape)}",
+                expected=f"[B, N, ...], more than {self.prefix} prefix tokens",
+                fix="Say how many prefix tokens there are.",
+            )
+        total = x.shape[1] - self.prefix
+        selection = self.select(self.draws(len(x), keys, epoch), total, **given)
+        return dataclasses.replace(selection, grid=self.grid or square(total), prefix=self.prefix).to(x.device)
+
+    def draws(self, batch: int, keys: Ids | None, epoch: Ids | None) -> Draws:
+        """The random numbers of a batch under this method's stream."""
+        return Draws(stream_key(self.seed or 0, type(self).__name__), *resolve(keys, epoch, batch, 0))
+
+    def lattice(self, total: int) -> tuple[int, ...]:
+        """The grid of ``total`` tokens, for a method that needs one."""
+        grid = self.grid or square(total)
+        if grid is None or torch.Size(grid).numel() != total:
+            raise fail(
+                f"{type(self).__name__}: grid",
+                got=self.grid,
+                expected=f"sides that multiply to {total} tokens",
+                fix=f"Pass grid=(h, w), and the number of prefix tokens (now {self.prefix}).",
+            )
+        return grid
+
+    def select(self, draws: Draws, total: int, **given: Any) -> Selection:
+        """The selection of a batch of ``total`` tokens a sample, on the host unless it comes from scores."""
+        raise NotImplementedError
+
+
+def square(total: int) -> tuple[int, int] | None:
+    """The square grid of ``total`` tokens, or None.
+
+    Example:
+        >>> square(196), square(195)
+        ((14, 14), None)
+    """
+    side = round(total**0.5)
+    return (side, side) if side * side == total else None
