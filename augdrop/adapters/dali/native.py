@@ -26,7 +26,7 @@ from augdrop.adapters.dali.native_fills import (
     needs_dtype,
     needs_pixels,
     partners,
-    values,
+    patches,
     weights,
 )
 from augdrop.adapters.dali.native_host import Batch, Host, on_gpu, place
@@ -158,7 +158,7 @@ class _Painter:
             return self._paste(t, trial, path, images, source, dense, axes)
         if is_colour(trial.fill, trial, t.per_frame):
             return self._colour(trial, path, images, dense, axes)
-        return self._values(t, trial, path, images, dense, axes)
+        return self._patches(t, trial, path, images, dense, axes)
 
     def _colour(self, trial: Plan, path: Path, images: Any, dense: bool, axes: str) -> Any:
         """A colour a sample."""
@@ -173,39 +173,43 @@ class _Painter:
 
         needs = {"dtype": needs_dtype(fill), "pixels": needs_pixels(fill)}
         if not dense:
-            anchor, shape, colour = self.host.call(cut, 3, images, path, **needs)
-            return self._erase(images, anchor, shape, axes, colour)
+            *where, colour = self.host.call(cut, 3, images, path, **needs)
+            return self._erase(images, where, axes, colour)
         mask, colour = (place(v, images) for v in self.host.call(masked, 2, images, path, **needs))
         rest = self._wide(images) * mask
         return self._narrow(rest if black else rest + colour * (mask == 0), images)
 
-    def _values(self, t: RegionalDropout, trial: Plan, path: Path, images: Any, dense: bool, axes: str) -> Any:
+    def _patches(self, t: RegionalDropout, trial: Plan, path: Path, images: Any, dense: bool, axes: str) -> Any:
         """Values that were worked out on the host."""
 
         def made(batch: Batch) -> list[Any]:
-            check_adds(batch)
-            return [*([keep(batch)] if dense else dropped(batch, axes)), values(t, batch)]
+            return [*patches(t, batch), *([keep(batch)] if dense else dropped(batch, axes))]
 
-        *where, value = self.host.call(
-            made, 2 if dense else 3, images, path, dtype=True, pixels=needs_pixels(trial.fill)
+        cut, start, size, *where = self.host.call(
+            made, 4 if dense else 5, images, path, dtype=True, pixels=needs_pixels(trial.fill)
         )
-        rest = self._wide(images) * place(where[0], images) if dense else self._wide(self._erase(images, *where, axes))
-        return self._narrow(rest + self._wide(place(value, images)), images)
+        cut = self.ops.slice(
+            place(cut, images), start=start, shape=size, axes=[], out_of_bounds_policy="pad", fill_values=NOTHING
+        )
+        rest = self._wide(images) * place(where[0], images) if dense else self._wide(self._erase(images, where, axes))
+        return self._narrow(rest + self._wide(cut), images)
 
     def _paste(
         self, t: RegionalDropout, trial: Plan, path: Path, images: Any, source: Any, dense: bool, axes: str
     ) -> Any:
         """Another sample's pixels, or a blend with them."""
-        blends, everywhere = trial.opacity is not None, isinstance(t.where, Everywhere) and source is images
+        blends = trial.opacity is not None
+        # Where the images are their own partners, too, blending them with themselves leaves samples as they are.
+        everywhere = blends and isinstance(t.where, Everywhere) and source is images
 
         def made(batch: Batch) -> list[Any]:
             arrays = [partners(batch), *(weights(batch) if blends else ())]
-            if everywhere and blends:
+            if everywhere:
                 return arrays
             check_adds(batch)
             return [*arrays, keep(batch)] if dense else [*arrays, *dropped(batch, axes), *kept(batch, axes)]
 
-        n = 1 + 4 * blends + (0 if everywhere and blends else 1 if dense else 4)
+        n = 1 + 4 * blends + (0 if everywhere else 1 if dense else 4)
         partner, *rest = self.host.call(made, n, images, path, dtype=blends)
         other = self.ops.permute_batch(source, indices=partner)
         if blends:
@@ -224,11 +228,12 @@ class _Painter:
 
     def _splice(self, one: Any, other: Any, rectangles: list[Any], axes: str) -> Any:
         """``other`` in the first rectangles and ``one`` in the second, which together cover the canvas."""
-        anchor, shape, anchor_kept, shape_kept = rectangles
-        rest = self._wide(self._erase(one, anchor, shape, axes))
-        return self._narrow(rest + self._wide(self._erase(other, anchor_kept, shape_kept, axes)), one)
+        rest = self._wide(self._erase(one, rectangles[:2], axes))
+        return self._narrow(rest + self._wide(self._erase(other, rectangles[2:], axes)), one)
 
-    def _erase(self, images: Any, anchor: Any, shape: Any, axes: str, fill: Any = NOTHING) -> Any:
+    def _erase(self, images: Any, rectangles: list[Any], axes: str, fill: Any = NOTHING) -> Any:
+        """``fill`` in rectangles, given as anchors and shapes."""
+        anchor, shape = rectangles
         return self.ops.erase(images, anchor=anchor, shape=shape, axis_names=axes, fill_value=fill)
 
     def _wide(self, images: Any) -> Any:

@@ -1,14 +1,12 @@
 """Fills as DALI's operators take them: a colour for each sample, or values that were worked out on the host.
 
 What travels a sample: for `Constant`, `PerChannel`, `ImageMean` and one colour of noise C numbers; for a partner its
-place in the batch, and for a blend four numbers; for noise a pixel, several colours, `Blur` and a user's own fill an
-image that is nothing where nothing is dropped. `ImageMean`, `Blur` and a user's own fill look at the pixels,
+place in the batch, and for a blend four numbers; for noise a pixel, several colours, `Blur` and a user's own fill the
+part of an image that holds all that is dropped. `ImageMean`, `Blur` and a user's own fill look at the pixels,
 which a GPU graph has to fetch for them.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor
 
 from augdrop.adapters.dali.layouts import channels_first
 from augdrop.adapters.dali.native_host import Batch
+from augdrop.adapters.dali.native_regions import bounds
 from augdrop.errors import fail
 from augdrop.fills import Constant, Fill, ImageMean, Noise, PerChannel
 from augdrop.kernels.paint import prepare
@@ -71,19 +70,34 @@ def colours(batch: Batch) -> np.ndarray:
     return table[:, 0].float().expand(batch.count, -1).numpy()
 
 
-def values(t: RegionalDropout, batch: Batch) -> Sequence[np.ndarray]:
-    """The fill where it goes, in the images' dtype, and nothing elsewhere; one element for a sample that is not hit."""
+def patches(t: RegionalDropout, batch: Batch) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """The fill where it goes, in the images' dtype, and nothing elsewhere, as far as a sample's region reaches.
+
+    Returns:
+        Cut-outs, and where to slice them, beyond their borders, to get images: int32 ``[B, axes]``, start and shape.
+    """
+    check_adds(batch)
     assert batch.dtype is not None
-    laid = torch.full((batch.count, *batch.shape), NOTHING, dtype=batch.dtype)
+    ends = bounds(batch)
+    some = np.flatnonzero(ends[:, 2])
+    rows = torch.from_numpy(some[:, None] * batch.frames + np.arange(batch.frames)).flatten()
+    plan = batch.plan.take(rows)
+    laid = torch.full((len(some), *batch.shape), NOTHING, dtype=batch.dtype)
     canvas = channels_first(laid, batch.layout)
-    if needs_pixels(batch.plan.fill):
-        painted = t.apply(batch.images(), batch.plan)
-        masks = batch.plan.mask().view(batch.count, batch.frames, 1, *batch.plan.size)
+    if needs_pixels(plan.fill):
+        painted = t.apply(batch.images()[some], plan)
+        masks = plan.mask().view(len(some), batch.frames, 1, *plan.size)
         canvas.copy_(torch.where(masks if painted.ndim == 5 else masks[:, 0], painted, canvas))
     else:
-        t.apply(canvas, batch.plan, inplace=True)
-    one = (slice(0, 1),) * len(batch.layout)
-    return [v if h else v[one] for v, h in zip(laid.numpy(), hit_samples(batch).tolist(), strict=True)]
+        t.apply(canvas, plan, inplace=True)
+    start = np.zeros((batch.count, len(batch.layout)), np.int32)
+    start[:, [batch.layout.index(axis) for axis in "HW"]] = -ends[:, :2]
+    cut = [np.full((1,) * len(batch.layout), NOTHING).astype(laid.numpy().dtype)] * batch.count
+    for image, b in zip(laid.numpy(), some, strict=True):
+        y0, x0, y1, x1 = ends[b]
+        reach = {"H": slice(y0, y1), "W": slice(x0, x1)}
+        cut[b] = np.ascontiguousarray(image[tuple(reach.get(axis, slice(None)) for axis in batch.layout)])
+    return cut, start, np.tile(np.array(batch.shape, np.int32), (batch.count, 1))
 
 
 def partners(batch: Batch) -> np.ndarray:

@@ -41,6 +41,16 @@ def keep(batch: Batch) -> np.ndarray:
     return batch.along(masks, "FHW") if "F" in batch.layout else batch.along(masks[:, 0], "HW")
 
 
+def bounds(batch: Batch) -> np.ndarray:
+    """The box around all that a sample drops, in any frame, ``[y0, x0, y1, x1)``, int64 ``[B, 4]``; 0 if nothing is."""
+    boxes, whose = rectangles(batch.plan.region, batch.plan.hit)
+    ends = np.zeros((batch.count, 4), np.int64)
+    ends[:, :2] = np.iinfo(np.int64).max
+    np.minimum.at(ends[:, :2], whose // batch.frames, boxes[:, :2])
+    np.maximum.at(ends[:, 2:], whose // batch.frames, boxes[:, 2:])
+    return ends * (ends[:, 2:3] > 0)
+
+
 def rectangles(region: Region, hit: Tensor, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """What is dropped (or kept) as rectangles that do not overlap.
 
