@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from augdrop import adapters, nn, regions, saliency
+from augdrop import adapters, nn, regions, saliency, tokens
 from augdrop.annotations import Policy
 from augdrop.datasets import collate, keyed, mixed
 from augdrop.errors import AugDropError
@@ -82,6 +82,7 @@ __all__ = [
     "nn",
     "regions",
     "saliency",
+    "tokens",
 ]
 
 

@@ -157,6 +157,12 @@ class Transform(v2.Transform):
         plan = self.decide(x, self.draws(batch_size(x), keys, epoch), **given)
         return self.apply(x, plan, source=given.get("partners")), plan
 
+    def tokens(self, patch: int = 16, min_share: float = 0.5, **options: Any) -> Any:
+        """The same regions as token drops: see `augdrop.tokens.RegionKeep`, which takes the ``options``."""
+        from augdrop.tokens.region_keep import RegionKeep
+
+        return RegionKeep(transform=self, patch=patch, min_share=min_share, **options)
+
     def label_options(self) -> dict[str, Any] | None:
         """Keyword arguments for `augdrop.labels.mix`, or None where labels stay as they are."""
         return None
