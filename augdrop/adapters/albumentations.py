@@ -95,7 +95,9 @@ class AugDrop(Hooks, A.DualTransform):
     def apply_to_volumes(self, volumes: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
         return self._paint(volumes, plan, 2)
 
-    def _paint(self, array: np.ndarray, plan: Plan | Plans, axes: int) -> np.ndarray:
+    def _paint(self, array: Any, plan: Plan | Plans, axes: int) -> Any:
+        if isinstance(array, list):  # AlbumentationsX hands lists of images on as they are
+            return list(self._paint(np.stack(array), plan, axes))
         x = _images(array, axes)
         with named(WHERE):
             painted = self.drop.apply(x if axes else x[0], plan)
@@ -126,16 +128,21 @@ class AugDrop(Hooks, A.DualTransform):
         return edge.like(moved if grey else moved.movedim(-3, -1), array)
 
     def apply_to_masks(self, masks: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
-        if masks.ndim != 3:
+        if masks.ndim == 4 and masks.shape[-1] > 1:
             return self._classes(masks, plan, 1)
-        before = Objects(masks=edge.to_plain(masks))
+        before = Objects(masks=edge.to_plain(masks).view(masks.shape[:3]))
         with named(WHERE):
             # Their number stays: boxes go by themselves, and need not belong to the masks.
             (after,) = follow(self.drop, plan, [before], boxes="keep")
-        return masks if after.masks is before.masks or after.masks is None else edge.like(after.masks, masks)
+        if after.masks is None or after.masks is before.masks:
+            return masks
+        return edge.like(after.masks.view(masks.shape), masks)
 
     def apply_to_bboxes(self, bboxes: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
-        self._processor("bboxes", "bbox_params=A.BboxParams(...)")
+        processor = self._processor("bboxes", "bbox_params=A.BboxParams(...)")
+        if getattr(processor.params, "bbox_type", "hbb") != "hbb":  # AlbumentationsX has others
+            fix = "Convert them, or leave them out."
+            raise fail(f"{WHERE}: bboxes", got="oriented boxes", expected="upright ones", fix=fix)
         scale = np.array(plan.size)[[1, 0, 1, 0]]
         corners = _pixels(bboxes, plan.size)
         with named(WHERE):

@@ -26,6 +26,7 @@ BOXES = np.array([[2, 3, 12, 30], [10, 10, 48, 40], [0, 0, 5, 5], [20, 14, 31, 2
 LABELS = [7, 8, 9, 10]
 POINTS = np.array([[4, 4], [20, 17], [39, 33], [45, 2], [12, 30]], np.float32)
 NEW_HOOKS = hasattr(A.BasicTransform, "sample_parameters")
+FORMAT = "coord_format" if NEW_HOOKS else "format"  # AlbumentationsX has renamed it
 
 
 class Stripes(ad.RegionalDropout):
@@ -132,7 +133,7 @@ def test_boxes_follow_the_policy_and_labels_follow_them(name, kept, form):
     sample = {"image": IMAGE, "boxes": BOXES, "labels": np.array(LABELS)}
     expected = t(sample, keys=8)
     given = written(BOXES, form)
-    params = A.BboxParams(format=form, label_fields=["labels"])
+    params = A.BboxParams(**{FORMAT: form}, label_fields=["labels"])
     out = compose(t, bbox_params=params)(image=IMAGE, bboxes=given, labels=LABELS, key=8)
     assert list(out["labels"]) == expected["labels"].tolist()
     np.testing.assert_allclose(out["bboxes"], written(expected["boxes"], form), atol=1e-4)
@@ -156,7 +157,7 @@ def test_albumentations_own_rules_come_after_the_policy():
     boxes = np.array([[0, 0, 48, 20], [4, 4, 8, 8], [4, 30, 8, 34]], np.float32)
     shrunk = t({"image": IMAGE, "boxes": boxes}, keys=3)["boxes"]
     for limits in ({}, {"min_area": 200}):
-        params = A.BboxParams(format="pascal_voc", **limits)
+        params = A.BboxParams(**{FORMAT: "pascal_voc"}, **limits)
         out = compose(t, bbox_params=params)(image=IMAGE, bboxes=boxes, key=3)["bboxes"]
         sides = shrunk[:, 2:] - shrunk[:, :2]
         np.testing.assert_allclose(out, shrunk[sides.prod(1) >= limits.get("min_area", 0)], atol=1e-4)
@@ -164,7 +165,7 @@ def test_albumentations_own_rules_come_after_the_policy():
 
 def test_a_transform_may_look_at_the_boxes():
     t = ad.RandomErasing(objects="only", seed=0)
-    params = A.BboxParams(format="pascal_voc")
+    params = A.BboxParams(**{FORMAT: "pascal_voc"})
     expected = t({"image": IMAGE, "boxes": BOXES}, keys=4)["image"]
     assert same(compose(t, bbox_params=params)(image=IMAGE, bboxes=BOXES, key=4)["image"], expected)
     assert same(compose(t)(image=IMAGE, key=4)["image"], t({"image": IMAGE}, keys=4)["image"])
@@ -179,7 +180,7 @@ def test_keypoints_go_as_the_policy_and_albumentations_say(name, rule, remove_in
     if rule != "keep" and (rule == "remove" or remove_invisible):
         flagged = build(name, annotations=ad.Policy(keypoints="flag"))
         hidden = ~flagged({"image": IMAGE, "keypoints": POINTS}, keys=8)["keypoints_visible"]
-    params = A.KeypointParams(format="xy", label_fields=["names"], remove_invisible=remove_invisible)
+    params = A.KeypointParams(**{FORMAT: "xy"}, label_fields=["names"], remove_invisible=remove_invisible)
     out = compose(t, keypoint_params=params)(image=IMAGE, keypoints=POINTS, names=list("abcde"), key=8)
     np.testing.assert_allclose(out["keypoints"], POINTS[~hidden], atol=1e-4)
     assert list(out["names"]) == list(np.array(list("abcde"))[~hidden])
@@ -234,7 +235,6 @@ def test_descriptions_keep_fills_samplers_ramps_and_seeds():
     assert torch.equal(again(x, keys=range(8), epoch=3), t(x, keys=range(8), epoch=3))
 
 
-@pytest.mark.skipif(NEW_HOOKS, reason="AlbumentationsX records applied transforms in its own way")
 @pytest.mark.parametrize("name", ERASING)
 def test_replay(name):
     t = build(name, annotations=ad.Policy(masks="fill", mask_fill=255))
