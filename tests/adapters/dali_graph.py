@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from nvidia.dali import Pipeline, fn
+from nvidia.dali import fn
+from nvidia.dali.pipeline import Pipeline
 from torch import Tensor
 
 SIZE = (24, 32)
@@ -36,7 +37,7 @@ def run(
     stage: Any, x: Any, layout: str | None = "HWC", keys: Any = KEYS, runs: int = 1, options: Any = None, **given: Any
 ) -> list[Any]:
     """The outputs of the last of some runs, each a list of arrays; tensors and lists among ``given`` become nodes."""
-    pipe = Pipeline(len(x), num_threads=2, device_id=None, **(options or {}))
+    pipe: Any = Pipeline(len(x), num_threads=2, device_id=None, **(options or {}))
     with pipe:
         nodes = {n: source(v) if isinstance(v, (Tensor, list, np.ndarray)) else v for n, v in given.items()}
         out = stage(source(x, layout), keys=None if keys is None else source(keys), **nodes)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
-from nvidia.dali import Pipeline, fn, pipeline_def
+from nvidia.dali import fn
+from nvidia.dali.pipeline import Pipeline, pipeline_def
 
 import augdrop as ad
 from augdrop.adapters.dali import to_dali
@@ -16,6 +18,7 @@ from tests.adapters.dali_graph import KEYS, LAYOUTS, SIZE, images, run, same, so
 from tests.transforms.cases import ALL, make
 
 USERS = ad.RegionalDropout(where=ad.regions.RandomGrid((8, 16)), fill=ad.Partner(), num_classes=5, seed=0)
+HOST: Any = None  # no GPU
 LABELS = [np.array([i], np.int32) for i in (0, 1, 2, 3, 4)]
 
 
@@ -116,17 +119,17 @@ def test_conditional_pipelines() -> None:
     t, x, chosen = ad.Cutout(12, seed=0), images(), np.array([True, False, True, True, False])
     stage = to_dali(t)
 
-    @pipeline_def(batch_size=5, num_threads=1, device_id=None, enable_conditionals=True)
-    def pipe():  # noqa: ANN202
+    @pipeline_def(batch_size=5, num_threads=1, device_id=HOST, enable_conditionals=True)
+    def pipe() -> Any:
         node = source(to_layout(x, "HWC"), "HWC")
         keys = source(KEYS)
-        if source(chosen):
+        if source(chosen):  # noqa: SIM108
             node = stage(node, keys=keys)
         else:
             node = fn.copy(node)
         return node
 
-    built = pipe()
+    built: Any = pipe()
     built.build()
     want = torch.where(torch.from_numpy(chosen)[:, None, None, None], t(x, keys=KEYS), x)
     assert same([np.array(i) for i in built.run()[0]], want)
@@ -136,9 +139,9 @@ def test_a_plan_is_drawn_once_a_batch() -> None:
     class Counted(ad.CutMix):
         drawn = 0
 
-        def decide(self, *args: object, **given: object) -> ad.Plan:
+        def decide(self, *args: Any, **given: Any) -> ad.Plan:
             type(self).drawn += 1
-            return super().decide(*args, **given)  # type: ignore[arg-type]
+            return super().decide(*args, **given)
 
     stage = to_dali(Counted(num_classes=5, seed=0))
     for _ in range(3):
@@ -158,19 +161,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def from_files(folder: Path, stage: object, batch: int, checkpoint: str | None = None, seed: int = 0) -> Pipeline:
-    @pipeline_def(batch_size=batch, num_threads=2, device_id=None, seed=seed, enable_checkpointing=True)
-    def pipe():  # noqa: ANN202
+def from_files(folder: Path, stage: Any, batch: int, checkpoint: str | None = None, seed: int = 0) -> Any:
+    @pipeline_def(batch_size=batch, num_threads=2, device_id=HOST, seed=seed, enable_checkpointing=True)
+    def pipe() -> Any:
         files, labels = fn.readers.file(file_root=str(folder), random_shuffle=True, pad_last_batch=True, name="reader")
         keys = fn.get_property(files, key="source_info")
-        return *stage(fn.decoders.image(files), labels, keys=keys), keys  # type: ignore[operator]
+        return *stage(fn.decoders.image(files), labels, keys=keys), keys
 
     built = pipe(checkpoint=checkpoint)
     built.build()
     return built
 
 
-def epoch_of(pipe: Pipeline, batches: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def epoch_of(pipe: Any, batches: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Image and target of each file by its name."""
     seen = {}
     for _ in range(batches):
@@ -199,7 +202,8 @@ def test_a_shuffling_reader_at_any_batch_size(folder: Path, batch: int) -> None:
 def test_copies_in_the_last_batch_are_nobodys_partner(folder: Path) -> None:
     t = ad.CutMix(num_classes=2, seed=0)
     pipe = from_files(folder, to_dali(t, padded=True), 4)
-    pipe.run(), pipe.run()
+    for _ in range(2):
+        pipe.run()
     images, labels, keys = ([np.array(a) for a in o] for o in pipe.run())
     names = [k.tobytes().decode() for k in keys]
     assert names[2] == names[3]
@@ -222,7 +226,7 @@ def test_checkpoint_and_restore(folder: Path) -> None:
 def test_a_last_batch_that_is_short() -> None:
     t, x = ad.CutMix(num_classes=5, seed=0), to_layout(images(), "HWC").numpy()
     stage, parts = to_dali(t), [slice(0, 3), slice(3, 5)]
-    pipe = Pipeline(3, num_threads=1, device_id=None)
+    pipe: Any = Pipeline(3, num_threads=1, device_id=None)
     with pipe:
         nodes = [
             fn.external_source(source=[list(v[p]) for p in parts], batch=True, layout=layout)
@@ -274,7 +278,7 @@ def test_a_declared_layout_names_nameless_images_and_is_checked() -> None:
     assert same(run(declared, x, None)[0], t(images(), keys=KEYS), "CHW")
     with pytest.raises(RuntimeError, match="got HWC images; expected CHW, as declared"):
         run(declared, to_layout(images(), "HWC"))
-    with pytest.raises(RuntimeError, match="got images of shape|samples of 3 axes; expected 4"):
+    with pytest.raises(RuntimeError, match="got samples of 3 axes; expected 4"):
         run(lambda node, keys: to_dali(t)(node, keys=keys, layout="FHWC"), x, None)
     with pytest.raises(ad.AugDropError, match="images of layout 'WHC'"):
         run(lambda node, keys: to_dali(t)(node, keys=keys, layout="WHC"), x, None)
@@ -282,21 +286,22 @@ def test_a_declared_layout_names_nameless_images_and_is_checked() -> None:
 
 def test_bad_arguments() -> None:
     t = ad.Cutout(8, seed=0)
-    for arguments, message in (
+    cases: Any = (
         ({"transform": lambda x: x}, "got function; expected an AugDrop transform"),
         ({"transform": t, "route": "nativ"}, "Did you mean 'native'"),
         ({"transform": t, "bbox_format": "xyxy"}, "got 'xyxy'; expected 'ltrb' or 'xywh'"),
-    ):
+    )
+    for arguments, message in cases:
         with pytest.raises(ad.AugDropError, match=message):
-            to_dali(**arguments)  # type: ignore[arg-type]
+            to_dali(**arguments)
 
 
-def gpu_graph(stage: object, **given: np.ndarray) -> tuple[Pipeline, tuple]:
+def gpu_graph(stage: Any, **given: np.ndarray) -> tuple[Pipeline, tuple]:
     pipe = Pipeline(5, num_threads=1, device_id=0)
     with pipe:
         node = source(to_layout(images(), "HWC"), "HWC").gpu()
         more = {name: source(value) for name, value in given.items()}
-        out = stage(node, source(LABELS), keys=source(KEYS), **more)  # type: ignore[operator]
+        out = stage(node, source(LABELS), keys=source(KEYS), **more)
         pipe.set_outputs(*out)
     return pipe, out
 
@@ -305,7 +310,9 @@ def gpu_graph(stage: object, **given: np.ndarray) -> tuple[Pipeline, tuple]:
 def test_gpu_graphs_can_be_made(name: str) -> None:
     """As far as a machine without a GPU goes: operators take each other's outputs, but building needs a driver."""
     t = make(name)
-    pipe, out = gpu_graph(to_dali(t), **({"scores": np.random.rand(5, 4, 4)} if t.uses_pixels else {}))
+    pipe, out = gpu_graph(
+        to_dali(t), **({"scores": np.random.default_rng(0).random((5, 4, 4))} if t.uses_pixels else {})
+    )
     assert [node.device for node in out] == ["gpu", "cpu"]
     if not torch.cuda.is_available():
         with pytest.raises(RuntimeError, match="CUDA"):
