@@ -100,10 +100,24 @@ def paint(
     return painter.paint(transform, _trial(transform), (), images)
 
 
-def _trial(t: Transform) -> Plan | Plans:
+def _trial(t: Transform) -> Any:
     """A plan of anything, for what a graph has to know before it sees a batch: kinds of regions, and who mixes."""
+    _check(t)
     given = {"scores": torch.rand(2, 7, 7)} if t.uses_pixels else {}
     return t.plan((2, 3, 64, 64), keys=[0, 1], epoch=0, **given)  # pyright: ignore[reportCallIssue]
+
+
+def _check(t: Transform) -> None:
+    if isinstance(t, (Compose, OneOf)):
+        for member in t.members:
+            _check(member)
+    elif not isinstance(t, RegionalDropout) or type(t).apply is not RegionalDropout.apply:
+        raise fail(
+            "to_dali: route='native'",
+            got=f"{type(t).__name__}, which paints in its own way",
+            expected="a RegionalDropout, or a composition of such",
+            fix="Choose route='kernel'.",
+        )
 
 
 class _Painter:
@@ -122,7 +136,7 @@ class _Painter:
             return self._one_of(t, trial, path, images)
         return self._method(t, trial, path, images, images)
 
-    def _one_of(self, t: OneOf, trial: Plans, path: Path, images: Any) -> Any:
+    def _one_of(self, t: OneOf, trial: Any, path: Path, images: Any) -> Any:
         """Members one after the other, for no sample is hit by two; all take partners from the original images."""
         result = images
         for i, member in enumerate(t.members):
@@ -140,23 +154,15 @@ class _Painter:
             result = self._splice(result, branch, self.host.call(chosen, 4, images, inner), "HW")
         return result
 
-    def _method(self, t: Transform, trial: Plan | Plans, path: Path, images: Any, source: Any) -> Any:
+    def _method(self, t: Any, trial: Plan, path: Path, images: Any, source: Any) -> Any:
         """One method; partners come from ``source``."""
-        if not isinstance(t, RegionalDropout) or type(t).apply is not RegionalDropout.apply:
-            raise fail(
-                "to_dali: route='native'",
-                got=f"{type(t).__name__}, which paints in its own way",
-                expected="a RegionalDropout, or a composition of such",
-                fix="Choose route='kernel'.",
-            )
-        assert isinstance(trial, Plan)
         if t.p == 0:
             return images
         dense = self.dense and not isinstance(trial.region, (Boxes, Cells, Blocks))
         axes = "FHW" if t.per_frame and "F" in (self.host.layout or "F") else "HW"
         if trial.partner is not None:
             return self._paste(t, trial, path, images, source, dense, axes)
-        if is_colour(trial.fill, trial, t.per_frame):
+        if is_colour(t, trial):
             return self._colour(trial, path, images, dense, axes)
         return self._patches(t, trial, path, images, dense, axes)
 

@@ -25,13 +25,14 @@ NOTHING = -0.0
 """What leaves every number as it is when it is added: the zero of integers, and in floats the negative one."""
 
 
-def is_colour(fill: Fill, plan: Plan, per_frame: bool) -> bool:
+def is_colour(t: RegionalDropout, plan: Plan) -> bool:
     """Does each sample have one colour?"""
+    fill = plan.fill
     if isinstance(fill, (Constant, PerChannel)):
         return True
     boxes = getattr(plan.region, "boxes", None)
-    one = boxes is None or boxes.shape[1] == 1
-    return not per_frame and (
+    one = boxes is None or (boxes.shape[1] == 1 and not t.uses_boxes)
+    return not t.per_frame and (
         isinstance(fill, ImageMean) or (isinstance(fill, Noise) and fill.per == "channel" and one)
     )
 

@@ -62,6 +62,7 @@ def rectangles(region: Region, hit: Tensor, kept: bool = False) -> tuple[np.ndar
         Rectangles ``[y0, x0, y1, x1)``, int64 ``[M, 4]``, and whose they are, int64 ``[M]``, ascending.
 
     Example:
+        >>> import torch
         >>> from augdrop.regions import Boxes
         >>> corner = Boxes((4, 4), torch.tensor([[[0, 0, 2, 2]]]))
         >>> rectangles(corner, torch.tensor([True]), kept=True)[0].tolist()
@@ -89,7 +90,7 @@ def _arguments(batch: Batch, axes: str, boxes: np.ndarray, whose: np.ndarray) ->
             "to_dali: route='native'",
             got=f"a region of {most} rectangles",
             expected=f"at most {MOST_ON_GPU} on a GPU",
-            fix="Choose larger cells or blocks, or route='kernel'.",
+            fix="Choose larger cells or blocks, or route='kernel', before .gpu().",
         )
     anchor, shape = np.zeros((2, batch.count, most, len(axes)), np.float32)
     anchor[owner, place, -2:], shape[owner, place, -2:] = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
