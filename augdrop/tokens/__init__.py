@@ -7,6 +7,7 @@ from augdrop.tokens.random_keep import RandomKeep
 from augdrop.tokens.reducer import Reduced, Reducer, Seen, compose
 from augdrop.tokens.region_keep import RegionKeep, from_plan
 from augdrop.tokens.selection import Selection, from_mask
+from augdrop.tokens.span import Span
 
 __all__ = [
     "MAE",
@@ -19,6 +20,7 @@ __all__ = [
     "RegionKeep",
     "Seen",
     "Selection",
+    "Span",
     "Threshold",
     "choose",
     "compose",
