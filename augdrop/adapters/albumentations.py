@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from importlib.metadata import PackageNotFoundError, version
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.samples import edge
 from augdrop.transforms.base import Shape, Transform
+from augdrop.transforms.regional import RegionalDropout
 
 
 def _distribution() -> str:
@@ -40,6 +42,21 @@ from augdrop.adapters.albumentations_hooks import Hooks  # noqa: E402
 WHERE = "to_albumentations"
 IMAGES = {"volume": 1, "volumes": 2, "image": 0, "images": 1}
 """Where the canvas is seen, in albumentations' own order, and how many axes come before H."""
+
+
+class Draw(NamedTuple):
+    """What was drawn for one sample; its plan follows from it.
+
+    Args:
+        key, epoch: by which the drop was drawn.
+        shape: of the images, ``[1, C, H, W]`` or ``[1, T, C, H, W]``.
+        plan: where it cannot be drawn again, for it came from pixels or boxes.
+    """
+
+    key: int
+    epoch: int
+    shape: tuple[int, ...]
+    plan: Plan | Plans | None = None
 
 
 class AugDrop(Hooks, A.DualTransform):
@@ -67,58 +84,69 @@ class AugDrop(Hooks, A.DualTransform):
         """The description, which is what ``A.to_dict`` writes down."""
         return describe(self.drop)
 
-    def decide(self, data: dict[str, Any], random: Random) -> Plan | Plans:
-        """The plan of one sample: by its key, or by albumentations' own random numbers if it has none."""
+    def draw(self, data: dict[str, Any], random: Random) -> Draw:
+        """What decides for one sample: its key, or albumentations' own random numbers if it has none."""
         found = next((name for name in IMAGES if data.get(name) is not None), None)
         if found is None:
             raise fail(WHERE, got=", ".join(data), expected=" or ".join(IMAGES), fix="Name the image.")
-        x = _images(np.asarray(data[found]), IMAGES[found])
+        shape = _shape(data[found], IMAGES[found])
         key = data.get("key")
         if key is not None and (isinstance(key, bool) or not isinstance(key, (int, np.integer))):
             fix = "Name samples by number, or by augdrop.key_of(name)."
             raise fail(f"{WHERE}: key", got=repr(key), expected="an integer", fix=fix)
-        carried = torch.tensor([random.getrandbits(63) if key is None else int(key)])
-        given = {"boxes": [_corners(data, x)]} if self.drop.uses_boxes else {}
         with named(WHERE):
-            draws = self.drop.draws(1, carried=carried)
-            return self.drop.decide(x if self.drop.uses_pixels else Shape(x.shape), draws, **given)  # type: ignore[arg-type]
+            draws = self.drop.draws(1, carried=np.array([random.getrandbits(63) if key is None else key]))  # type: ignore[arg-type]
+            drawn = Draw(int(draws.keys[0]), int(draws.epochs[0]), shape)
+            if not (self.drop.uses_pixels or self.drop.uses_boxes):
+                return drawn
+            x = _images(np.asarray(data[found]), IMAGES[found]) if self.drop.uses_pixels else Shape(shape)
+            given = {"boxes": [_corners(data, shape[-2:])]} if self.drop.uses_boxes else {}
+            return drawn._replace(plan=self.drop.decide(x, draws, **given))  # type: ignore[arg-type]
 
-    def apply(self, img: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
-        return self._paint(img, plan, 0)
+    def _plan(self, drawn: Draw) -> Plan | Plans:
+        if drawn.plan is not None:
+            return drawn.plan
+        return self.drop.decide(Shape(drawn.shape), self.drop.draws(1, drawn.key, drawn.epoch))  # type: ignore[arg-type]
 
-    def apply_to_images(self, images: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
-        return self._paint(images, plan, 1)
+    def apply(self, img: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:
+        if drop.plan is None and len(drop.shape) == 4 and isinstance(self.drop, RegionalDropout):
+            # Without a plan, for which nobody else may ask, one image is quicker.
+            x = edge.to_image(img if img.ndim == 3 else img[..., None])
+            return edge.like(self.drop(x, keys=drop.key, epoch=drop.epoch).movedim(0, -1), img).reshape(img.shape)
+        return self._paint(img, drop, 0)
 
-    def apply_to_volume(self, volume: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
-        return self._paint(volume, plan, 1)
+    def apply_to_images(self, images: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:
+        return self._paint(images, drop, 1)
 
-    def apply_to_volumes(self, volumes: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
-        return self._paint(volumes, plan, 2)
+    def apply_to_volume(self, volume: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:
+        return self._paint(volume, drop, 1)
 
-    def _paint(self, array: Any, plan: Plan | Plans, axes: int) -> Any:
+    def apply_to_volumes(self, volumes: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:
+        return self._paint(volumes, drop, 2)
+
+    def _paint(self, array: Any, drop: Draw, axes: int) -> Any:
         if isinstance(array, list):  # AlbumentationsX hands lists of images on as they are
-            return list(self._paint(np.stack(array), plan, axes))
+            return list(self._paint(np.stack(array), drop, axes))
         x = _images(array, axes)
         with named(WHERE):
-            painted = self.drop.apply(x if axes else x[0], plan)
-        grey = array.ndim == axes + 2
-        shape = array.shape if not grey else (*array.shape, 1)
-        result = edge.like(painted.movedim(-3, -1).reshape(shape), array)
-        return result[..., 0] if grey else result
+            painted = self.drop.apply(x if axes else x[0], self._plan(drop))
+        channels = painted.movedim(-3, -1)
+        return edge.like(channels.reshape(*array.shape[: axes + 2], channels.shape[-1]), array).reshape(array.shape)
 
-    def apply_to_mask(self, mask: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
-        return self._classes(mask, plan, 0)
+    def apply_to_mask(self, mask: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:
+        return self._classes(mask, drop, 0)
 
-    def apply_to_mask3d(self, mask3d: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
-        return self._classes(mask3d, plan, 1)
+    def apply_to_mask3d(self, mask3d: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:
+        return self._classes(mask3d, drop, 1)
 
-    def apply_to_masks3d(self, masks3d: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
-        return self._classes(masks3d, plan, 2)
+    def apply_to_masks3d(self, masks3d: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:
+        return self._classes(masks3d, drop, 2)
 
-    def _classes(self, array: np.ndarray, plan: Plan | Plans, axes: int) -> np.ndarray:
+    def _classes(self, array: np.ndarray, drop: Draw, axes: int) -> np.ndarray:
         """A class for each pixel, ``[..., H, W]`` or ``[..., H, W, C]``."""
         grey = array.ndim == axes + 2
         planes = edge.to_plain(array) if grey else edge.to_plain(array).movedim(-1, -3)
+        plan = self._plan(drop)
         before = [Objects(segmentation=m) for m in planes.reshape(len(plan), -1, *planes.shape[-2:])]
         with named(WHERE):
             after = follow(self.drop, plan, before)
@@ -127,38 +155,38 @@ class AugDrop(Hooks, A.DualTransform):
         moved = torch.stack([o.segmentation for o in after if o.segmentation is not None]).view(planes.shape)
         return edge.like(moved if grey else moved.movedim(-3, -1), array)
 
-    def apply_to_masks(self, masks: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
+    def apply_to_masks(self, masks: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:
         if masks.ndim == 4 and masks.shape[-1] > 1:
-            return self._classes(masks, plan, 1)
+            return self._classes(masks, drop, 1)
         before = Objects(masks=edge.to_plain(masks).view(masks.shape[:3]))
         with named(WHERE):
             # Their number stays: boxes go by themselves, and need not belong to the masks.
-            (after,) = follow(self.drop, plan, [before], boxes="keep")
+            (after,) = follow(self.drop, self._plan(drop), [before], boxes="keep")
         if after.masks is None or after.masks is before.masks:
             return masks
         return edge.like(after.masks.view(masks.shape), masks)
 
-    def apply_to_bboxes(self, bboxes: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
+    def apply_to_bboxes(self, bboxes: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:
         processor = self._processor("bboxes", "bbox_params=A.BboxParams(...)")
         if getattr(processor.params, "bbox_type", "hbb") != "hbb":  # AlbumentationsX has others
             fix = "Convert them, or leave them out."
             raise fail(f"{WHERE}: bboxes", got="oriented boxes", expected="upright ones", fix=fix)
-        scale = np.array(plan.size)[[1, 0, 1, 0]]
-        corners = _pixels(bboxes, plan.size)
+        plan, size = self._plan(drop), drop.shape[-2:]
+        corners = _pixels(bboxes, size)
         with named(WHERE):
             (after,) = follow(self.drop, plan, [Objects(boxes=corners, fields={"row": torch.arange(len(corners))})])
         rows = after.fields["row"].numpy()
         left = np.array(bboxes[rows])
         assert after.boxes is not None
         changed = (after.boxes != corners[rows]).any(1).numpy()
-        left[changed, :4] = (after.boxes.numpy() / scale)[changed]
+        left[changed, :4] = (after.boxes.numpy() / _sides(size))[changed]
         return left
 
-    def apply_to_keypoints(self, keypoints: np.ndarray, plan: Plan | Plans, **params: Any) -> np.ndarray:
+    def apply_to_keypoints(self, keypoints: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:
         processor = self._processor("keypoints", "keypoint_params=A.KeypointParams(...)")
         points = torch.from_numpy(np.array(keypoints[:, :2], np.float64))
         with named(WHERE):
-            (after,) = follow(self.drop, plan, [Objects(keypoints=points)])
+            (after,) = follow(self.drop, self._plan(drop), [Objects(keypoints=points)])
         assert after.keypoints is not None and after.keypoints_visible is not None
         stays = ~after.keypoints.isnan().any(1)
         if processor.params.remove_invisible:
@@ -231,23 +259,32 @@ def to_albumentations(transform: Transform, p: float = 1.0) -> AugDrop:
     return AugDrop(transform, p=p)
 
 
+def _shape(images: Any, axes: int) -> tuple[int, ...]:
+    """The shape ``[1, C, H, W]`` or ``[1, T, C, H, W]`` of arrays H×W or H×W×C with ``axes`` more before H."""
+    shape = np.shape(images)
+    if len(shape) not in (axes + 2, axes + 3):
+        expected = f"H×W or H×W×C{f', with {axes} axes before' if axes else ''}"
+        raise fail(WHERE, got=f"shape {shape}", expected=expected, fix="Name images by what they are: image, volume …")
+    h, w, c = shape[axes:] if len(shape) == axes + 3 else (*shape[axes:], 1)
+    check_layout(WHERE, (h, w, c), "HWC")
+    return (1, *((math.prod(shape[:axes]),) if axes else ()), c, h, w)
+
+
 def _images(array: np.ndarray, axes: int) -> Tensor:
-    """Arrays H×W or H×W×C, with ``axes`` more before H, as ``[1, C, H, W]`` or as a video ``[1, T, C, H, W]``."""
+    """Arrays as `_shape` says."""
     array = array[..., None] if array.ndim == axes + 2 else array
-    if array.ndim != axes + 3:
-        got = f"shape {array.shape}"
-        raise fail(WHERE, got=got, expected=f"H×W or H×W×C after {axes} more axes", fix="See to_albumentations.")
-    check_layout(WHERE, array.shape, "HWC")
-    x = edge.to_image(array)
-    return x.reshape(1, -1, *x.shape[-3:]) if axes else x[None]
+    return edge.to_image(array).reshape(_shape(array, axes))
 
 
-def _pixels(bboxes: np.ndarray, size: tuple[int, int]) -> Tensor:
+def _pixels(bboxes: np.ndarray, size: tuple[int, ...]) -> Tensor:
     """Boxes in pixels, float64 ``[K, 4]``, less the rounding of albumentations' float32 shares of the sides."""
-    return torch.from_numpy(np.round(bboxes[:, :4].astype(np.float64) * np.array(size)[[1, 0, 1, 0]], 3))
+    return torch.from_numpy(np.round(bboxes[:, :4].astype(np.float64) * _sides(size), 3))
 
 
-def _corners(data: dict[str, Any], x: Tensor) -> Tensor:
+def _sides(size: tuple[int, ...]) -> np.ndarray:
+    return np.array(size)[[1, 0, 1, 0]]
+
+
+def _corners(data: dict[str, Any], size: tuple[int, ...]) -> Tensor:
     boxes = data.get("bboxes")
-    given = np.zeros((0, 4)) if boxes is None or not len(boxes) else np.asarray(boxes)
-    return _pixels(given, (x.shape[-2], x.shape[-1]))
+    return _pixels(np.zeros((0, 4)) if boxes is None or not len(boxes) else np.asarray(boxes), size)
