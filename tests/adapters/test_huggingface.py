@@ -64,6 +64,18 @@ def test_every_method_is_the_core_by_index_and_epoch(name):
     assert ("compute_loss_func" in parts) == (name in MIXES)
 
 
+def test_a_mix_in_a_chain():
+    t = ad.Compose([ad.CutMix(num_classes=5), ad.Cutout(16)], seed=0)
+    parts = ad.to_transformers(t, ITEMS)
+    batch = parts["data_collator"]([parts["train_dataset"][i] for i in range(8)])
+    x, y = t(X, Y, keys=range(8), epoch=0)
+    assert same(batch["pixel_values"], x) and same(batch["labels"], y) and "compute_loss_func" in parts
+    data, pixels = table()
+    rows = ad.to_datasets(t, key="idx")(data[:])
+    x, y = t(pixels, Y, keys=range(10, 18))
+    assert same(as_tensor(rows["image"]), x) and same(torch.stack(rows["label"]), y)
+
+
 class InOrder(Trainer):
     """The samples in their order, so that every batch of every epoch is known."""
 
@@ -114,7 +126,7 @@ def test_the_loss_is_cross_entropy_and_not_binary(tmp_path):
 
 def test_it_learns(tmp_path):
     model = vit()
-    options = {"num_train_epochs": 15, "learning_rate": 1e-2, "per_device_train_batch_size": 8}
+    options = {"num_train_epochs": 6, "learning_rate": 2e-2, "per_device_train_batch_size": 8}
     run = trainer(ad.CutMix(num_classes=5, p=0.5), model, tmp_path, **options)
     before = run.evaluate()["eval_loss"]
     run.train()
@@ -133,7 +145,7 @@ def test_metrics_see_integer_labels(tmp_path):
 def test_accumulated_gradients_are_those_of_one_batch(tmp_path, name):
     """Trainer counts every entry of soft labels as an item; the loss must be the mean over samples all the same."""
     results = []
-    for size, steps in ((8, 1), (4, 2), (3, 3)):
+    for size, steps in ((8, 1), (3, 3)):
         model = vit()
         # Erased once for all, and partners of the data set's: the drop must not depend on the batch here.
         t = make(name, p=0.0) if name == "CutMix" else make(name)

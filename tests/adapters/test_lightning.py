@@ -75,13 +75,13 @@ def keyed(dataset=None):
     return ad.keyed(list(zip(X, Y, strict=True)) if dataset is None else dataset, attach=True)
 
 
-def check(seen, t, scale=1, epochs=1):
+def check(seen, t, epochs=1):
     """The training batches are the core's, by index and epoch."""
     batches = iter(seen["train"])
     for epoch in range(epochs):
         for ids in (range(4), range(4, 8)):
             x, y = next(batches)
-            expected = t(X[list(ids)] * scale, Y[list(ids)], keys=ids, epoch=epoch)
+            expected = t(X[list(ids)], Y[list(ids)], keys=ids, epoch=epoch)
             assert same(x, expected[0]) and torch.equal(y, expected[1])
     assert next(batches, None) is None
 
@@ -91,6 +91,22 @@ def test_every_method_is_the_core_by_keys_and_epoch(name):
     net = ad.to_lightning(make(name), Net())
     trainer(epochs=2).fit(net, Data(keyed()))
     check(net.seen, make(name), epochs=2)
+
+
+def test_a_mix_in_a_chain_and_pairs():
+    for t in (ad.Compose([ad.CutMix(num_classes=5), ad.Cutout(16)], seed=0), ad.CutMix(targets="pairs", seed=0)):
+
+        class Any(Net):
+            def training_step(self, batch, index):
+                self.note("train", batch)
+                return self.layer.weight.sum()
+
+        net = ad.to_lightning(t, Any())
+        trainer().fit(net, Data(keyed()))
+        x, y = net.seen["train"][0]
+        expected, labels = t(X[:4], Y[:4], keys=range(4), epoch=0)
+        ours, theirs = (v if isinstance(v, tuple) else (v,) for v in (y, labels))
+        assert same(x, expected) and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def attachments():
@@ -107,20 +123,20 @@ def attachments():
     class DataMixin(ad.to_lightning(t), Data):
         pass
 
-    yield "wrapped module", ad.to_lightning(t, Net()), Data(keyed()), 1
-    yield "base class of a module", Mixin(), Data(keyed()), 1
-    yield "in a constructor", Inside(), Data(keyed()), 1
-    yield "wrapped data module", Net(), ad.to_lightning(t, Data(keyed())), 1
-    yield "base class of a data module", Net(), DataMixin(keyed()), 1
+    yield "wrapped module", ad.to_lightning(t, Net()), Data(keyed())
+    yield "base class of a module", Mixin(), Data(keyed())
+    yield "in a constructor", Inside(), Data(keyed())
+    yield "wrapped data module", Net(), ad.to_lightning(t, Data(keyed()))
+    yield "base class of a data module", Net(), DataMixin(keyed())
 
 
-@pytest.mark.parametrize(("net", "data", "scale"), [pytest.param(*a[1:], id=a[0]) for a in attachments()])
-def test_every_way_to_attach_and_every_stage(net, data, scale):
+@pytest.mark.parametrize(("net", "data"), [pytest.param(*a[1:], id=a[0]) for a in attachments()])
+def test_every_way_to_attach_and_every_stage(net, data):
     run = trainer(epochs=2)
     run.fit(net, data)
     run.test(net, data, verbose=False)
     run.predict(net, data)
-    check(net.seen, ad.CutMix(num_classes=5, seed=0), scale, epochs=2)
+    check(net.seen, ad.CutMix(num_classes=5, seed=0), epochs=2)
     assert {stage: len(batches) for stage, batches in net.seen.items()} == {
         "sanity": 2, "train": 4, "val": 4, "test": 2, "predict": 2,
     }  # fmt: skip

@@ -57,6 +57,14 @@ def test_mixup_fn_is_the_core_in_place_for_any_batch_size(name, dtype):
     assert target.dtype == torch.float32 and torch.equal(target, labels)
 
 
+def test_a_mix_in_a_chain():
+    t, x, y = ad.Compose([ad.CutMix(num_classes=5), ad.Cutout(16)], seed=0), images(5), torch.arange(5)
+    with ad.keys(range(5)):
+        out, target = ad.to_timm(t)(x.clone(), y)
+    expected, labels = t(x, y, keys=range(5))
+    assert same(out, expected) and torch.equal(target, labels) and not torch.equal(target, target.round())
+
+
 @pytest.mark.parametrize("name", ERASERS)
 def test_an_eraser_as_mixup_fn_gives_soft_targets(name):
     x, y = images(5), torch.arange(5)
