@@ -112,6 +112,14 @@ def test_every_region_with_every_fill(where: str, fill: str) -> None:
 
 
 @pytest.mark.parametrize("fill", FILLS)
+def test_a_batch_that_is_not_hit(fill: str) -> None:
+    for per_frame, layout in ((False, "HWC"), (True, "FCHW")):
+        options = {"fill": FILLS[fill], "p": 1e-9, "per_frame": per_frame, "seed": 0}
+        x = images(layout)
+        assert same(paint(ad.RegionalDropout(where=SAMPLERS["boxes"], **options), x, layout), x, layout)
+
+
+@pytest.mark.parametrize("fill", FILLS)
 def test_a_region_for_each_frame(fill: str) -> None:
     for where in ("boxes", "pixels"):
         t = ad.RegionalDropout(where=SAMPLERS[where], fill=FILLS[fill], p=0.7, per_frame=True, seed=0)
@@ -150,7 +158,6 @@ def test_integers_that_float32_cannot_hold() -> None:
 
 def test_batches_of_every_size() -> None:
     t, x = ad.CutMix(num_classes=5, seed=0), images()
-    sizes = iter([5, 2, 1, 3])
 
     @pipeline_def(batch_size=5, num_threads=1, device_id=None, prefetch_queue_depth=1)
     def pipe() -> Any:
@@ -160,7 +167,7 @@ def test_batches_of_every_size() -> None:
 
     built = pipe()
     built.build()
-    for n in sizes:
+    for n in (5, 2, 1, 3):
         got = built.run()[0]
         assert same([np.array(i) for i in got], t(x[:n], keys=KEYS[:n]))
     assert torch.equal(t(x[:1], keys=KEYS[:1]), x[:1])

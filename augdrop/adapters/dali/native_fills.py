@@ -110,8 +110,9 @@ def partners(batch: Batch) -> np.ndarray:
 def weights(batch: Batch) -> tuple[np.ndarray, ...]:
     """float32: the weights of a sample itself and of its partner, and what to add, and add again, to round the sum.
 
-    A sample that is not hit is half itself and half itself. Adding ``1.5 * 2**23`` leaves a float32 no place behind the
-    point, and so rounds it as the core does, to the nearest, ties to even, whatever DALI's cast to integers does.
+    A sample that is not hit is half itself and half itself: exact, but for floats below 2**-125. Adding ``1.5 * 2**23``
+    leaves a float32 no place behind the point, and so rounds it as the core does, to the nearest, ties to even,
+    whatever DALI's cast to integers does.
     """
     check_adds(batch)
     assert batch.dtype is not None

@@ -58,7 +58,10 @@ class Batch(NamedTuple):
         return channels_first(torch.from_numpy(np.stack(self.samples)), self.layout)
 
     def along(self, values: np.ndarray, axes: str) -> np.ndarray:
-        """``values [B, ...]``, whose further axes are ``axes`` (of FHWC), as samples that broadcast over the layout."""
+        """``values [B, ...]``, whose further axes are ``axes`` (of FHWC), as samples that broadcast over the layout.
+
+        All samples of a batch have to broadcast alike: DALI 2.4 looks at the first, and reads past the end of others.
+        """
         found = [axes.index(axis) for axis in self.layout if axis in axes]
         values = values.transpose(0, *(1 + i for i in found))
         sides = iter(values.shape[1:])

@@ -83,7 +83,7 @@ def _arguments(batch: Batch, axes: str, boxes: np.ndarray, whose: np.ndarray) ->
             fix=f"Leave per_frame out, or declare layout={batch.layout!r} in the call.",
         )
     owner = whose // batch.frames
-    place = np.arange(len(owner)) - np.searchsorted(owner, owner)
+    place = np.arange(len(owner)) - np.searchsorted(owner, np.arange(batch.count))[owner]
     most = int(place.max(initial=0)) + 1
     if batch.gpu and most > MOST_ON_GPU:
         raise fail(
@@ -111,31 +111,41 @@ def _cut(kind, params, bits, hit, height, width, kept):
         flags = ahead(data(bits), b * rows * columns if len(bits) > 1 else 0)
         y, first = np.int64(0), m
         while y < height:
-            line[:] = kept
             until = np.int64(height)
+            for x in range(width):
+                line[x] = kept
             if hit[b]:
                 n, until = row_spans(kind, own, n_params, flags, rows, columns, y, width, data(runs))
                 until = min(until, height)
                 for i in range(n):
-                    line[runs[3 * i] : runs[3 * i + 1]] = not kept
-            if y > 0 and np.array_equal(line, before):
+                    for x in range(runs[3 * i], runs[3 * i + 1]):
+                        line[x] = not kept
+            if y > 0 and _equal(line, before):
                 # The same runs as above: their rectangles grow.
                 for i in range(first, m):
                     boxes[i, 2] = until
-            else:
-                first, x = m, 0
-                while x < width:
-                    if not line[x]:
-                        x += 1
-                        continue
-                    start = x
-                    while x < width and line[x]:
-                        x += 1
+                y = until
+                continue
+            first, x = m, 0
+            while x < width:
+                start = x
+                while x < width and line[x]:
+                    x += 1
+                if start < x:
                     if m == len(boxes):
                         boxes, whose = np.concatenate((boxes, boxes)), np.concatenate((whose, whose))
-                    boxes[m, 0], boxes[m, 1], boxes[m, 2], boxes[m, 3] = y, start, until, x
-                    whose[m] = b
+                    boxes[m, 0], boxes[m, 1], boxes[m, 2], boxes[m, 3], whose[m] = y, start, until, x, b
                     m += 1
-                before[:] = line
+                while x < width and not line[x]:
+                    x += 1
+            line, before = before, line
             y = until
     return boxes[:m], whose[:m]
+
+
+@njit(cache=True, nogil=True)
+def _equal(a, b):
+    for i in range(len(a)):  # noqa: SIM110 (generators do not compile)
+        if a[i] != b[i]:
+            return False
+    return True
