@@ -1,18 +1,28 @@
 """Tokens: what a transformer keeps of each sample, decided once by key, and applied to any ``[B, N, D]`` tensor."""
 
+from augdrop.tokens.block_mask import BlockMask, DINOv2Mask, token_weights
 from augdrop.tokens.budgets import Count, Cumulative, Ratio, Threshold, kept, stages
 from augdrop.tokens.choose import choose
 from augdrop.tokens.mae import MAE, dbot_target, mae_loss, patchify, removed_mean, unpatchify
+from augdrop.tokens.multi_block import IJEPA, VJEPA, truncate
+from augdrop.tokens.patch_dropout import PatchDropout
 from augdrop.tokens.random_keep import RandomKeep
 from augdrop.tokens.reducer import Reduced, Reducer, Seen, compose
 from augdrop.tokens.region_keep import RegionKeep, from_plan
 from augdrop.tokens.selection import Selection, from_mask
+from augdrop.tokens.simmim import SimMIM, simmim_loss
 from augdrop.tokens.span import Span
+from augdrop.tokens.tube import Tube
 
 __all__ = [
+    "IJEPA",
     "MAE",
+    "VJEPA",
+    "BlockMask",
     "Count",
     "Cumulative",
+    "DINOv2Mask",
+    "PatchDropout",
     "RandomKeep",
     "Ratio",
     "Reduced",
@@ -20,8 +30,10 @@ __all__ = [
     "RegionKeep",
     "Seen",
     "Selection",
+    "SimMIM",
     "Span",
     "Threshold",
+    "Tube",
     "choose",
     "compose",
     "dbot_target",
@@ -31,6 +43,9 @@ __all__ = [
     "mae_loss",
     "patchify",
     "removed_mean",
+    "simmim_loss",
     "stages",
+    "token_weights",
+    "truncate",
     "unpatchify",
 ]

@@ -48,6 +48,10 @@ class Selector:
 
     def __call__(self, x: Tensor, *, keys: Ids | None = None, epoch: Ids | None = None, **given: Any) -> Selection:
         """Select among the tokens of ``x [B, prefix + N, ...]``; of ``x`` only the shape and the device count."""
+        return self.finish(self.select(self.draws(len(x), keys, epoch), self.total(x), **given), x)
+
+    def total(self, x: Tensor) -> int:
+        """How many tokens of ``x [B, prefix + N, ...]`` there are to choose from."""
         if x.ndim < 2 or x.shape[1] <= self.prefix:
             raise fail(
                 f"{type(self).__name__}",
@@ -55,9 +59,12 @@ class Selector:
                 expected=f"[B, N, ...], more than {self.prefix} prefix tokens",
                 fix="Say how many prefix tokens there are.",
             )
-        total = x.shape[1] - self.prefix
-        selection = self.select(self.draws(len(x), keys, epoch), total, **given)
-        return dataclasses.replace(selection, grid=self.grid or square(total), prefix=self.prefix).to(x.device)
+        return x.shape[1] - self.prefix
+
+    def finish(self, selection: Selection, x: Tensor) -> Selection:
+        """A selection of the tokens of ``x``, with what this method knows of them, on their device."""
+        grid = self.grid or square(selection.total)
+        return dataclasses.replace(selection, grid=grid, prefix=self.prefix).to(x.device)
 
     def draws(self, batch: int, keys: Ids | None, epoch: Ids | None) -> Draws:
         """The random numbers of a batch under this method's stream."""
@@ -73,6 +80,13 @@ class Selector:
                 expected=f"sides that multiply to {total} tokens",
                 fix=f"Pass grid=(h, w), and the number of prefix tokens (now {self.prefix}).",
             )
+        return grid
+
+    def plane(self, total: int) -> tuple[int, int]:
+        """The grid ``(h, w)`` of ``total`` tokens, for a method that is of images only."""
+        grid = self.lattice(total)
+        if len(grid) != 2:
+            raise fail(f"{type(self).__name__}: grid", got=grid, expected="(h, w)", fix="Select frame by frame.")
         return grid
 
     def select(self, draws: Draws, total: int, **given: Any) -> Selection:

@@ -25,13 +25,34 @@ def choose(
         >>> choose(torch.tensor([[0.1, 0.9, 0.5, 0.5]]), Count(2)).keep.tolist()
         [[1, 2]]
     """
-    if scores.ndim != 2 or not scores.shape[1]:
-        raise fail("tokens: scores", got=tuple(scores.shape), expected="[B, N]", fix="Leave prefix tokens out.")
-    if scores.is_floating_point() and not torch.compiler.is_compiling() and scores.isnan().any():
-        raise fail("tokens: scores", got="NaN", expected="numbers", fix="Look for the layer that makes them.")
+    check_scores("tokens: scores", scores)
     if isinstance(budget, (Ratio, Count)):
         # A stable sort, for topk leaves open which of equal scores it takes.
         best = scores.sort(dim=1, descending=True, stable=True).indices[:, : budget.count(scores.shape[1], epoch)]
         return Selection(best.sort(1).values, scores.shape[1], grid, prefix, scores=scores)
     keep, padded = from_mask(budget.mask(scores))
     return Selection(keep, scores.shape[1], grid, prefix, scores=scores, padded=padded)
+
+
+def lowest(noise: Tensor, count: int, ordered: bool = True) -> Selection:
+    """Keep the ``count`` tokens of the lowest noise ``[B, N]``, as MAE and timm do: a random set.
+
+    Args:
+        ordered: keep them ascending; else in the order of their noise, as the references do.
+
+    Example:
+        >>> noise = torch.tensor([[0.6, 0.1, 0.9, 0.05]])
+        >>> lowest(noise, 2).ids.tolist(), lowest(noise, 2, ordered=False).ids.tolist()
+        ([[1, 3]], [[3, 1]])
+    """
+    keep, order = noise.argsort(dim=1, stable=True)[:, :count].sort(1)
+    return Selection(keep, noise.shape[1], order=None if ordered else order.argsort(1), scores=noise)
+
+
+def check_scores(where: str, scores: Tensor, shape: tuple[int, int] | None = None) -> None:
+    """Scores (or noise) are numbers, one for each token: ``shape`` is ``(B, N)``."""
+    if scores.ndim != 2 or not scores.shape[1] or (shape is not None and tuple(scores.shape) != shape):
+        expected = "[B, N]" if shape is None else f"{shape}, a number for each token"
+        raise fail(where, got=tuple(scores.shape), expected=expected, fix="Leave prefix tokens out.")
+    if scores.is_floating_point() and not torch.compiler.is_compiling() and scores.isnan().any():
+        raise fail(where, got="NaN", expected="numbers", fix="Look for the layer that makes them.")

@@ -12,6 +12,7 @@ from augdrop.errors import fail
 from augdrop.rng import Draws
 from augdrop.tokens.base import Selector
 from augdrop.tokens.budgets import Rule, kept
+from augdrop.tokens.choose import check_scores, lowest
 from augdrop.tokens.draw import subsets
 from augdrop.tokens.selection import Selection
 from augdrop.transforms.base import Citation
@@ -49,16 +50,8 @@ class MAE(Selector):
         count = kept(total, self.ratio, self.rule)
         if noise is None:
             return Selection(torch.from_numpy(subsets(*draws, total, count)), total)
-        if noise.shape != (len(draws), total):
-            raise fail(
-                "MAE: noise",
-                got=tuple(noise.shape),
-                expected=f"({len(draws)}, {total})",
-                fix="One number for each patch.",
-            )
-        shuffled = noise.argsort(dim=1, stable=True)[:, :count]
-        keep, order = shuffled.sort(1)
-        return Selection(keep, total, order=order.argsort(1), scores=noise)
+        check_scores("MAE: noise", noise, (len(draws), total))
+        return lowest(noise, count, ordered=False)
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:
