@@ -451,6 +451,15 @@ def test_labels_and_annotations_are_checked_before_anything_is_painted():
             unpack((bad,)).finish(paint, [plan], mixes=True, label_options=SOFT, policy=MIXING)
 
 
+@pytest.mark.parametrize("sample", [{"image": images(2)}, [{"image": images(), "name": "a"}] * 2])
+def test_a_dict_without_labels_is_not_mixed_in_silence(sample):
+    with pytest.raises(AugDropError, match="labels: got a sample in which none can be told"):
+        run(sample, mixes=True, options=SOFT)
+    for options, getter in ((SOFT, None), ({}, "default")):
+        run(sample, mixes=True, options=options, getter=getter)
+    run({"image": images(2), "mask": torch.ones(2, H, W)}, mixes=True, options=SOFT)
+
+
 BOXES = tv_tensors.BoundingBoxes(torch.ones(1, 4), format="XYXY", canvas_size=(4, 4))
 
 

@@ -9,7 +9,7 @@ instance masks, keypoints or dicts of them); or a list of samples, of several si
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
 
 import torch
@@ -58,6 +58,7 @@ class Batch:
         homes: boxes, masks and keypoints by the container that they share.
         label: where the class labels are.
         unknown: are there other values, one of which may be a label?
+        named: are samples dicts, which have their labels with them?
     """
 
     root: Any
@@ -67,6 +68,7 @@ class Batch:
     homes: list[Annotated]
     label: Column | None
     unknown: bool
+    named: bool
 
     @property
     def size(self) -> int:
@@ -127,7 +129,8 @@ class Batch:
     def _mix_labels(self, plans: list[Any], options: dict[str, Any], edits: dict[Path, Any]) -> None:
         column = self.label
         if column is None:
-            if self.unknown and not self.annotated:
+            expected = self.unknown or (self.named and options.get("num_classes") is not None)
+            if expected and not self.annotated:
                 raise fail(
                     "labels",
                     got="a sample in which none can be told",
@@ -196,7 +199,9 @@ def unpack(inputs: tuple[Any, ...], labels_getter: Any = "default") -> Batch:
     keys = next((_keys(root, c) for c in found.values() if roles.role(c.name, at(root, c.path)) == "keys"), None)
     rest = [c for c in found.values() if c.name not in taken and roles.key_of(c.name) not in roles.PER_IMAGE]
     unknown = labels_getter is not None and any(roles.is_numeric(at(root, c.path)) for c in rest)
-    return Batch(root, where, groups, keys, homes, label, unknown)
+    first = root[0] if where.kind == "samples" else root
+    named = labels_getter is not None and isinstance(first, MutableMapping)
+    return Batch(root, where, groups, keys, homes, label, unknown, named)
 
 
 def _groups(root: Any, where: Layout) -> list[Group]:
