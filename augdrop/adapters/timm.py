@@ -33,8 +33,8 @@ def to_timm(
       whatever the dtype of ``x``, and add up to 1: use ``SoftTargetCrossEntropy``.
     - ``loader.random_erasing = to_timm(t)``: called as ``x = random_erasing(x)`` on the normalised batch, in place. So
       a fill is in units of the normalised image: 0 is the mean colour.
-    - ``create_loader(..., collate_fn=to_timm(t))``: collates, then works as ``mixup_fn``. The place to mix beside timm's
-      prefetcher, with which its script calls no ``mixup_fn``: images are uint8, not normalised yet, and 0 is black.
+    - ``create_loader(..., collate_fn=to_timm(t))``: collates, then works as ``mixup_fn``. The place to mix beside
+      timm's prefetcher, with which its script calls no ``mixup_fn``: images are uint8, not normalised yet, 0 is black.
 
     Keys: timm's loops hand no sample names on, so a call draws from torch's generator. ``with ad.keys(ids, epoch):``
     around a call names the samples in a loop of your own; in timm's, use the collate place with
@@ -106,7 +106,7 @@ class TimmStage(FastCollateMixup):
         """See `to_timm` for the three ways to call it."""
         with named("to_timm"):
             if isinstance(x, (list, tuple)) and target is None:
-                return collate(self._mix, _stack)(x)
+                return collate(self._mix, _stack)(list(x))
             if not isinstance(x, Tensor):
                 raise fail(
                     "images",

@@ -1,7 +1,7 @@
 """timm: its Mixup, FastCollateMixup and RandomErasing against `augdrop.to_timm` in their places, called as timm does.
 
-Both sides edit in place and make the soft targets; both draw without keys. timm's labels for uint8 batches are wrong in
-the modes "elem" and "pair" (the weight is rounded to 0 or 1); its time is what counts here.
+Both edit in place (but in collate_fn), make the soft targets, and draw without keys. timm's labels for uint8 batches are
+wrong in the modes "elem" and "pair" (the weight is rounded to 0 or 1); its time is what counts here.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 
 import augdrop as ad
-from benchmarks.comparison import CLASSES, IN_PLACE
-from benchmarks.timing import DTYPES, Call, Effort, Row, images, micros, named, race, ratio, short
+from benchmarks.comparison import CLASSES
+from benchmarks.hosts.compare import row
+from benchmarks.timing import DTYPES, Call, Effort, Row, images
 
 PER = {"batch": "batch", "pair": "pair", "elem": "sample"}
 """timm's modes, and who shares a draw with us."""
 FLOAT = (torch.float32,)
+SAME = 1.1
+"""What ours is to take of timm's time at most."""
 
 
 class Pair(NamedTuple):
@@ -77,22 +80,7 @@ def rows(effort: Effort) -> Iterator[Row]:
             x, y = images(shape, dtype), torch.randint(0, CLASSES, (shape[0],))
             theirs = called(pair.place, pair.theirs(), x, y)
             ours = called(pair.place, ad.to_timm(pair.ours()), x, y)
-            out = torch.empty_like(x)
-            seconds = race({"copy_": lambda out=out, x=x: out.copy_(x), "ours": ours, "theirs": theirs}, effort)
-            yield Row(
-                "hosts",
-                f"{type(pair.ours()).__name__} by to_timm, as {pair.place}",
-                IN_PLACE if pair.place != "collate_fn" else "",
-                named(shape),
-                short(dtype),
-                micros(seconds["ours"]),
-                to_copy=ratio(seconds["ours"], seconds["copy_"]),
-                peer=f"timm {pair.call}",
-                peer_value=micros(seconds["theirs"]),
-                to_peer=ratio(seconds["ours"], seconds["theirs"]),
-                goal="to_peer",
-                target=1.1,
-            )
+            yield row("timm", pair.call, pair.place, ours, theirs, x, SAME, effort)
 
 
 def called(place: str, stage: Any, x: Tensor, y: Tensor) -> Call:
