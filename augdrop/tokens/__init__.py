@@ -1,8 +1,12 @@
 """Tokens: what a transformer keeps of each sample, decided once by key, and applied to any ``[B, N, D]`` tensor."""
 
+from augdrop.tokens.actions import attention_bias, drop, fuse, hide, replace
 from augdrop.tokens.block_mask import BlockMask, DINOv2Mask, token_weights
 from augdrop.tokens.budgets import Count, Cumulative, Ratio, Threshold, kept, stages
 from augdrop.tokens.choose import choose
+from augdrop.tokens.dynamic_vit import DynamicViT, Predictor
+from augdrop.tokens.evad import EVAD, TokenGrid
+from augdrop.tokens.evit import CosineKeep, EViT
 from augdrop.tokens.mae import MAE, dbot_target, mae_loss, patchify, removed_mean, unpatchify
 from augdrop.tokens.multi_block import IJEPA, VJEPA, truncate
 from augdrop.tokens.patch_dropout import PatchDropout
@@ -12,17 +16,23 @@ from augdrop.tokens.region_keep import RegionKeep, from_plan
 from augdrop.tokens.selection import Selection, from_mask
 from augdrop.tokens.simmim import SimMIM, simmim_loss
 from augdrop.tokens.span import Span
+from augdrop.tokens.tome import ToMe, merges, unmerge
 from augdrop.tokens.tube import Tube
 
 __all__ = [
+    "EVAD",
     "IJEPA",
     "MAE",
     "VJEPA",
     "BlockMask",
+    "CosineKeep",
     "Count",
     "Cumulative",
     "DINOv2Mask",
+    "DynamicViT",
+    "EViT",
     "PatchDropout",
+    "Predictor",
     "RandomKeep",
     "Ratio",
     "Reduced",
@@ -33,19 +43,28 @@ __all__ = [
     "SimMIM",
     "Span",
     "Threshold",
+    "ToMe",
+    "TokenGrid",
     "Tube",
+    "attention_bias",
     "choose",
     "compose",
     "dbot_target",
+    "drop",
     "from_mask",
     "from_plan",
+    "fuse",
+    "hide",
     "kept",
     "mae_loss",
+    "merges",
     "patchify",
     "removed_mean",
+    "replace",
     "simmim_loss",
     "stages",
     "token_weights",
     "truncate",
+    "unmerge",
     "unpatchify",
 ]
