@@ -1,6 +1,6 @@
 """timm: its Mixup, FastCollateMixup and RandomErasing against `augdrop.to_timm` in their places, called as timm does.
 
-Both edit in place (but in collate_fn), make the soft targets, and draw without keys. timm's labels for uint8 batches are
+Both edit in place (but in collate_fn), make the soft targets and draw without keys. timm's labels for uint8 batches are
 wrong in the modes "elem" and "pair" (the weight is rounded to 0 or 1); its time is what counts here.
 """
 
