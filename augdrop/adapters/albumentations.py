@@ -14,7 +14,7 @@ from torch import Tensor
 from augdrop.adapters.checks import check_layout, named
 from augdrop.adapters.description import describe, rebuild
 from augdrop.adapters.extras import require
-from augdrop.adapters.follow import follow
+from augdrop.adapters.follow import follow, follow_classes
 from augdrop.annotations.objects import Objects
 from augdrop.errors import fail
 from augdrop.plan import Plan
@@ -147,12 +147,12 @@ class AugDrop(Hooks, A.DualTransform):
         grey = array.ndim == axes + 2
         planes = edge.to_plain(array) if grey else edge.to_plain(array).movedim(-1, -3)
         plan = self._plan(drop)
-        before = [Objects(segmentation=m) for m in planes.reshape(len(plan), -1, *planes.shape[-2:])]
         with named(WHERE):
-            after = follow(self.drop, plan, before)
-        if after[0].segmentation is before[0].segmentation:
+            given = planes.reshape(len(plan), -1, *planes.shape[-2:])
+            moved = follow_classes(self.drop, plan, given)
+        if moved is given:
             return array
-        moved = torch.stack([o.segmentation for o in after if o.segmentation is not None]).view(planes.shape)
+        moved = moved.view(planes.shape)
         return edge.like(moved if grey else moved.movedim(-3, -1), array)
 
     def apply_to_masks(self, masks: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:

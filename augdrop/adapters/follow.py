@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 from augdrop import annotations
 from augdrop.annotations import Policy
 from augdrop.annotations.objects import Objects
+from augdrop.fills import Constant
+from augdrop.kernels.dispatch import apply
 from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.transforms.base import Transform
@@ -31,13 +34,32 @@ def follow(transform: Transform, plan: Plan | Plans, samples: list[Objects], **c
             samples = follow(member, part, samples, **changes)
         return samples
     whole = plan.flat() if isinstance(plan, Plans) else plan
-    policy = dataclasses.replace(transform.policy(), **changes)
-    flagged = dataclasses.replace(policy, keypoints="flag")
+    policy = _changed(transform.policy(), **changes)
+    flagged = _changed(policy, keypoints="flag")
     if transform.mixes and whole.partner is not None:
         after = annotations.mix(samples, whole, flagged)
         return [_points(a, b, policy, 2) for a, b in zip(samples, after, strict=True)]
     after = annotations.erase(samples, whole, flagged)
     return [_points(a, b, policy, 1) for a, b in zip(samples, after, strict=True)]
+
+
+def follow_classes(transform: Transform, plan: Plan | Plans, masks: Tensor) -> Tensor:
+    """`follow` for semantic masks ``[B, C, H, W]``, painted by the images' kernels; the same tensor if none changes."""
+    parts = plan.plans if isinstance(plan, Plans) else (plan,)
+    if isinstance(plan, Plans) and plan.kind == "chain":
+        for member, part in zip(cast(Compose, transform).members, parts, strict=True):
+            masks = follow_classes(member, part, masks)
+        return masks
+    if any(isinstance(part, Plans) or part.opacity is not None for part in parts):
+        after = follow(transform, plan, [Objects(segmentation=m) for m in masks])
+        return torch.stack([o.segmentation for o in after if o.segmentation is not None])
+    policy, painted = transform.policy(), masks
+    for part in cast(tuple[Plan, ...], parts):  # of a choice, by which a sample is hit once at most
+        if part.partner is not None:
+            painted = apply(painted, part, source=masks)
+        elif policy.masks != "keep":
+            painted = apply(painted, dataclasses.replace(part, fill=Constant(float(policy.mask_fill))))
+    return painted
 
 
 def copies(transform: Transform) -> int:
@@ -50,6 +72,11 @@ def copies(transform: Transform) -> int:
     if isinstance(transform, OneOf):
         return max(copies(member) for member in transform.members)
     return 2 if transform.mixes else 1
+
+
+@lru_cache
+def _changed(policy: Policy, **changes: Any) -> Policy:
+    return dataclasses.replace(policy, **changes)
 
 
 def _points(before: Objects, after: Objects, policy: Policy, times: int) -> Objects:

@@ -10,7 +10,7 @@ import torch
 from kornia.geometry.boxes import Boxes
 from torch import Tensor
 
-from augdrop.adapters.follow import copies, follow
+from augdrop.adapters.follow import copies, follow, follow_classes
 from augdrop.annotations.objects import Objects
 from augdrop.plan import Plan
 from augdrop.plans import Plans
@@ -19,11 +19,8 @@ from augdrop.transforms.base import Transform
 
 def move_masks(transform: Transform, plan: Plan | Plans, masks: Tensor) -> Tensor:
     """Semantic masks ``[B, ..., H, W]``; B may be the samples of the plan, or all of their frames."""
-    before = [Objects(segmentation=m) for m in masks.reshape(len(plan), -1, *masks.shape[-2:])]
-    after = follow(transform, plan, before)
-    if all(a.segmentation is b.segmentation for a, b in zip(after, before, strict=True)):
-        return masks
-    return torch.stack([o.segmentation for o in after if o.segmentation is not None]).view(masks.shape)
+    moved = follow_classes(transform, plan, masks.reshape(len(plan), -1, *masks.shape[-2:]))
+    return moved.view(masks.shape)
 
 
 def move_points(transform: Transform, plan: Plan | Plans, points: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,13 +27,11 @@ class Boxes(Region):
     shapes: ClassVar = {"boxes": (torch.int64, (-1, 4))}
 
     def mask(self) -> Tensor:
-        h, w = self.size
-        ys = torch.arange(h, device=self.device)[:, None]
-        xs = torch.arange(w, device=self.device)
-        mask = torch.zeros(len(self), h, w, dtype=torch.bool, device=self.device)
-        for y0, x0, y1, x1 in self.boxes[..., None, None].permute(1, 2, 0, 3, 4):
-            mask |= (ys >= y0) & (ys < y1) & (xs >= x0) & (xs < x1)
-        return mask
+        y0, x0, y1, x1 = self.boxes[..., None].unbind(-2)
+        ys, xs = (torch.arange(side, device=self.device) for side in self.size)
+        rows, columns = (ys >= y0) & (ys < y1), (xs >= x0) & (xs < x1)
+        # How many boxes each pixel is in: the product of two small tables rather than a canvas for each box.
+        return rows.mT.float() @ columns.float() > 0
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
         return self.kind, self.boxes.contiguous(), NO_BITS
