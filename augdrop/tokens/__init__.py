@@ -1,12 +1,23 @@
 """Tokens: what a transformer keeps of each sample, decided once by key, and applied to any ``[B, N, D]`` tensor."""
 
+from augdrop.tokens import scores
 from augdrop.tokens.actions import attention_bias, drop, fuse, hide, replace
 from augdrop.tokens.block_mask import BlockMask, DINOv2Mask, token_weights
 from augdrop.tokens.budgets import Count, Cumulative, Ratio, Threshold, kept, stages
 from augdrop.tokens.choose import choose
+from augdrop.tokens.drop_pos import (
+    DropPos,
+    Puzzle,
+    attentive_weights,
+    droppos_accuracy,
+    droppos_loss,
+    sigma_at,
+    smoothing_map,
+)
 from augdrop.tokens.dynamic_vit import DynamicViT, Predictor
 from augdrop.tokens.evad import EVAD, TokenGrid
 from augdrop.tokens.evit import CosineKeep, EViT
+from augdrop.tokens.hpm import HPM, absolute_loss, ema_momentum, relative_loss
 from augdrop.tokens.mae import MAE, dbot_target, mae_loss, patchify, removed_mean, unpatchify
 from augdrop.tokens.multi_block import IJEPA, VJEPA, truncate
 from augdrop.tokens.patch_dropout import PatchDropout
@@ -21,6 +32,7 @@ from augdrop.tokens.tube import Tube
 
 __all__ = [
     "EVAD",
+    "HPM",
     "IJEPA",
     "MAE",
     "VJEPA",
@@ -29,10 +41,12 @@ __all__ = [
     "Count",
     "Cumulative",
     "DINOv2Mask",
+    "DropPos",
     "DynamicViT",
     "EViT",
     "PatchDropout",
     "Predictor",
+    "Puzzle",
     "RandomKeep",
     "Ratio",
     "Reduced",
@@ -46,11 +60,16 @@ __all__ = [
     "ToMe",
     "TokenGrid",
     "Tube",
+    "absolute_loss",
     "attention_bias",
+    "attentive_weights",
     "choose",
     "compose",
     "dbot_target",
     "drop",
+    "droppos_accuracy",
+    "droppos_loss",
+    "ema_momentum",
     "from_mask",
     "from_plan",
     "fuse",
@@ -59,9 +78,13 @@ __all__ = [
     "mae_loss",
     "merges",
     "patchify",
+    "relative_loss",
     "removed_mean",
     "replace",
+    "scores",
+    "sigma_at",
     "simmim_loss",
+    "smoothing_map",
     "stages",
     "token_weights",
     "truncate",

@@ -280,4 +280,4 @@ def from_mask(kept: Tensor) -> tuple[Tensor, bool]:
     n = kept.shape[1]
     most, least = (int(v) for v in kept.sum(1).aminmax()[::-1]) if len(kept) else (1, 1)
     places = torch.where(kept, torch.arange(n, device=kept.device), n).sort(1).values[:, : max(1, most)]
-    return torch.where(places == n, -1, places), least != most
+    return torch.where(places == n, -1, places), least != max(1, most)
