@@ -1,0 +1,199 @@
+"""DALI on the CPU: AugDrop's stage against DALI's own operators in pipelines that differ in nothing else."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import augdrop as ad
+from benchmarks import photographs
+from benchmarks.comparison import CLASSES
+from benchmarks.timing import Effort, Row, images, micros, named, race, ratio
+
+SAME, FAR_LESS, END_TO_END = 1.1, 1 / 4, 0.03
+"""What ours is to take at most: of DALI's time for the same job, of its grid_mask and CutMix, and of a whole loader."""
+
+Node = Any
+Step = Callable[[Node, Node, Node], tuple[Node, ...]]
+"""``step(images, labels, keys)``: the nodes that a pipeline returns."""
+
+SIZE, BATCH, THREADS, ROUNDS = 224, 64, 2, 9
+
+
+def rows(effort: Effort) -> Iterator[Row]:
+    """One operator after a source that costs next to nothing, then the stage in a pipeline that decodes JPEG files."""
+    x = images(effort.shapes[1], torch.uint8)
+    side = x.shape[-1]
+    mix = ad.CutMix(box="inside", num_classes=CLASSES, seed=0)
+    for name, ours, theirs, target in (
+        ("erase", stage(ad.RandomErasing.preset("torchvision", p=1.0, seed=0)), erase, SAME),
+        ("grid_mask", stage(ad.GridMask((side // 8, side // 2), seed=0)), grid_mask(side), FAR_LESS),
+        ("permute_batch + multi_paste", stage(mix), cutmix(side), FAR_LESS),
+    ):
+        yield _against(name, ours, theirs, x, target, effort)
+    yield from _from_files(effort)
+
+
+def stage(t: ad.Transform) -> Step:
+    """Ours; erasing hands its labels on."""
+    step = ad.to_dali(t, padded=True)
+    return lambda images, labels, keys: step(images, labels, keys=keys)
+
+
+def erase(images: Node, labels: Node, keys: Node) -> tuple[Node, ...]:
+    """A rectangle of a random place and size, as torchvision draws it but for the fit."""
+    from nvidia.dali import fn, math
+
+    area, ratio = fn.random.uniform(range=[0.02, 0.33]), math.exp(fn.random.uniform(range=[-1.2, 1.2]))
+    sides = fn.stack(math.sqrt(area * ratio), math.sqrt(area / ratio))
+    corner = fn.random.uniform(range=[0.0, 1.0], shape=[2]) * (1.0 - sides)
+    return fn.erase(images, anchor=corner, shape=sides, normalized=True, axis_names="HW"), labels
+
+
+def grid_mask(side: int) -> Step:
+    """The paper's draws: period, offset and angle."""
+
+    def step(images: Node, labels: Node, keys: Node) -> tuple[Node, ...]:
+        from nvidia.dali import fn, types
+
+        tile = fn.random.uniform(range=[side // 8, side // 2], dtype=types.DALIDataType.INT32)
+        shift = [fn.random.uniform(range=[0.0, float(side)]) for _ in range(2)]
+        angle = fn.random.uniform(range=[0.0, 2 * np.pi])
+        return fn.grid_mask(images, tile=tile, ratio=0.4, angle=angle, shift_x=shift[0], shift_y=shift[1]), labels
+
+    return step
+
+
+def cutmix(side: int) -> Step:
+    """What a DALI user writes by hand: a box of another sample pasted, and labels by its area."""
+
+    def step(images: Node, labels: Node, keys: Node) -> tuple[Node, ...]:
+        from nvidia.dali import fn, math, types
+
+        other = fn.batch_permutation(no_fixed_points=True)
+        share = math.sqrt(1.0 - fn.random.beta(alpha=1.0, beta=1.0))
+        box = fn.cast(fn.stack(share, share) * float(side), dtype=types.DALIDataType.INT32)
+        room = fn.cast(side - box, dtype=types.DALIDataType.FLOAT)
+        corner = fn.cast(fn.random.uniform(range=[0.0, 1.0], shape=[2]) * room, dtype=types.DALIDataType.INT32)
+        anchors = fn.stack(corner * 0, corner)
+        pasted = fn.multi_paste(
+            *(images, fn.permute_batch(images, indices=other)),
+            in_anchors=anchors,
+            out_anchors=anchors,
+            shapes=fn.stack(box * 0 + side, box),
+            output_size=[side, side],
+        )
+        lost = fn.cast(fn.reductions.max(box) * fn.reductions.min(box), dtype=types.DALIDataType.FLOAT) / float(
+            side * side
+        )
+        target = fn.one_hot(labels, num_classes=CLASSES)
+        return pasted, target * (1.0 - lost) + fn.permute_batch(target, indices=other) * lost
+
+    return step
+
+
+def nothing(images: Node, labels: Node, keys: Node) -> tuple[Node, ...]:
+    return images, labels
+
+
+def _against(name: str, ours: Step, theirs: Step, x: torch.Tensor, target: float, effort: Effort) -> Row:
+    out = torch.empty_like(x)
+    pipes = {"ours": _fed(ours, x), "theirs": _fed(theirs, x), "source": _fed(nothing, x)}
+    seconds = race({"copy_": lambda: out.copy_(x)} | {n: p.run for n, p in pipes.items()}, effort)
+    source = np.nanmedian(seconds["source"])
+    net = {n: np.maximum(seconds[n] - source, 1e-6) for n in ("ours", "theirs")}
+    return Row(
+        section="hosts",
+        name=name,
+        state="HWC, less the source",
+        shape=named(tuple(x.shape)),
+        dtype="uint8",
+        value=micros(net["ours"]),
+        to_copy=ratio(net["ours"], seconds["copy_"]),
+        peer=f"DALI {name}",
+        peer_value=micros(net["theirs"]),
+        to_peer=ratio(net["ours"], net["theirs"]),
+        goal="to_peer",
+        target=target,
+        note=f"whole pipelines: {micros(seconds['ours']):.0f} and {micros(seconds['theirs']):.0f} µs",
+    )
+
+
+def _fed(step: Step, x: torch.Tensor) -> Any:
+    """A pipeline that is handed one batch again and again, and runs when it is asked to, without prefetching."""
+    from nvidia.dali import fn
+    from nvidia.dali.pipeline import Pipeline
+
+    batch, n = x.movedim(1, -1).contiguous().numpy(), len(x)
+    classes, ids = np.arange(n, dtype=np.int32)[:, None], np.arange(n)[:, None]
+    pipe: Any = Pipeline(n, THREADS, None, seed=0, exec_async=False, exec_pipelined=False, prefetch_queue_depth=1)
+    with pipe:
+        nodes = [
+            fn.external_source([values], cycle=True, no_copy=True, layout=layout)
+            for values, layout in ((batch, "HWC"), (classes, None), (ids, None))
+        ]
+        pipe.set_outputs(*step(nodes[0], nodes[1], nodes[2]))
+    pipe.build()
+    return pipe
+
+
+def _from_files(effort: Effort) -> Iterator[Row]:
+    """Images per second from JPEG files as DALI runs by default, and the share of the time that a stage adds."""
+    steps: dict[str, Step] = {
+        "nothing": nothing,
+        "RandomErasing": stage(ad.RandomErasing.preset("torchvision", p=1.0, seed=0)),
+        "GridMask": stage(ad.GridMask(seed=0)),
+        "CutMix": stage(ad.CutMix(num_classes=CLASSES, seed=0)),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        paths = photographs.write(Path(folder), effort.photographs)
+        batches = -(-len(paths) // BATCH)
+        pipes = {name: _decoding(paths, step) for name, step in steps.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in pipes}
+        for r in range(1 if effort.quick else ROUNDS):
+            names = list(pipes)
+            for name in names[r % len(names) :] + names[: r % len(names)]:
+                seconds[name].append(_epoch(pipes[name], batches))
+        for name in pipes:
+            alone = name == "nothing"
+            pairs = zip(seconds[name], seconds["nothing"], strict=True)
+            yield Row(
+                *("hosts", name, f"DALI, JPEG files, {THREADS} threads", f"3×{SIZE}×{SIZE}", "uint8"),
+                value=batches * BATCH / statistics.median(seconds[name]),
+                unit="images/s",
+                share=None if alone else statistics.median(s / base - 1 for s, base in pairs),
+                goal=None if alone else "share",
+                target=None if alone else END_TO_END,
+            )
+
+
+def _decoding(paths: list[Path], step: Step) -> Any:
+    from nvidia.dali import fn
+    from nvidia.dali.pipeline import Pipeline
+
+    pipe: Any = Pipeline(BATCH, THREADS, None, seed=0)
+    with pipe:
+        jpegs, keys = fn.readers.file(
+            files=[str(p) for p in paths], labels=list(range(len(paths))), random_shuffle=True, pad_last_batch=True
+        )
+        crops = fn.random_resized_crop(fn.decoders.image(jpegs), size=SIZE)
+        pipe.set_outputs(*step(crops, keys % 10, keys))
+    pipe.build()
+    return pipe
+
+
+def _epoch(pipe: Any, batches: int) -> float:
+    """Seconds of an epoch, once the batches that were prefetched in idle time are used up."""
+    for _ in range(2):
+        pipe.run()
+    start = time.perf_counter()
+    for _ in range(batches):
+        pipe.run()
+    return time.perf_counter() - start
