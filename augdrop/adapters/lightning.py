@@ -6,6 +6,8 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
+
 from augdrop.adapters.checks import named
 from augdrop.adapters.extras import require
 from augdrop.datasets import Keyed
@@ -15,7 +17,7 @@ from augdrop.transforms.base import Transform
 if find_spec("pytorch_lightning") is None:  # the other name of the same library
     require("lightning", extra="lightning", least="2.0")
 
-HOOK, CHECK = "on_after_batch_transfer", "on_fit_start"
+BEFORE, HOOK, CHECK = "on_before_batch_transfer", "on_after_batch_transfer", "on_fit_start"
 
 
 def to_lightning(t: Transform, module: Any = None) -> Any:
@@ -68,6 +70,7 @@ def to_lightning(t: Transform, module: Any = None) -> Any:
             fix="Put the two in ad.Compose.",
         )
     # Partials: Lightning looks for the function behind a hook, and they are copied and pickled with the module.
+    setattr(module, BEFORE, partial(_before, module))
     setattr(module, HOOK, partial(_after_its_own, module, t))
     setattr(module, CHECK, partial(_at_start, module))
     return module
@@ -79,6 +82,10 @@ class Hooks:
     augdrop: Transform
     trainer: Any
 
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """The batch after the hook of the classes behind, its keys held back on the host."""
+        return _held_back(super().on_before_batch_transfer(batch, dataloader_idx))  # type: ignore[misc]
+
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """The batch after the hook of the classes behind, transformed in training."""
         batch = super().on_after_batch_transfer(batch, dataloader_idx)  # type: ignore[misc]
@@ -88,6 +95,15 @@ class Hooks:
         """See that Lightning is going to run the hook."""
         getattr(super(), CHECK, lambda: None)()
         _check(self.trainer)
+
+
+def _before(module: Any, batch: Any, dataloader_idx: int) -> Any:
+    return _held_back(type(module).on_before_batch_transfer(module, batch, dataloader_idx))
+
+
+def _held_back(batch: Any) -> Any:
+    # Arrays are not moved. Keys on a GPU would have to be read back, and the host would wait for the step before.
+    return batch._replace(key=np.asarray(batch.key)) if isinstance(batch, Keyed) else batch
 
 
 def _after_its_own(module: Any, t: Transform, batch: Any, dataloader_idx: int) -> Any:

@@ -211,6 +211,15 @@ def test_nothing_is_added_to_the_model():
     assert sorted(net.state_dict()) == ["layer.bias", "layer.weight"]
 
 
+def test_keys_stay_on_the_host():
+    """Lightning moves what has ``.to``; a key that was on a GPU would have to be read back in every step."""
+    t, batch = ad.Cutout(8), next(iter(DataLoader(keyed(), batch_size=4)))
+    for module in (ad.to_lightning(t, Net()), type("Mixed", (ad.to_lightning(t), Net), {})()):
+        held = module.on_before_batch_transfer(batch, 0)
+        moved = module.transfer_batch_to_device(held, torch.device("meta"), 0)
+        assert moved.item[0].is_meta and moved.key.tolist() == [0, 1, 2, 3]
+
+
 def test_a_wrapped_module_is_copied_and_pickled():
     net = ad.to_lightning(ad.CutMix(num_classes=5, seed=0), Net())
     for again in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
