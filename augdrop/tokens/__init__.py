@@ -17,6 +17,7 @@ from augdrop.tokens.drop_pos import (
 from augdrop.tokens.dynamic_vit import DynamicViT, Predictor
 from augdrop.tokens.evad import EVAD, TokenGrid
 from augdrop.tokens.evit import CosineKeep, EViT
+from augdrop.tokens.gmml import GMML
 from augdrop.tokens.hpm import HPM, absolute_loss, ema_momentum, relative_loss
 from augdrop.tokens.mae import MAE, dbot_target, mae_loss, patchify, removed_mean, unpatchify
 from augdrop.tokens.multi_block import IJEPA, VJEPA, truncate
@@ -32,6 +33,7 @@ from augdrop.tokens.tube import Tube
 
 __all__ = [
     "EVAD",
+    "GMML",
     "HPM",
     "IJEPA",
     "MAE",

@@ -67,13 +67,16 @@ class BlockMask(Selector):
         count = int(self.ratio * total) if self.count is None else self.count
         return np.full(len(draws), count, np.int64)
 
-    def select(self, draws: Draws, total: int, **given: Any) -> Selection:
+    def numbers(self, draws: Draws, total: int) -> Tensor:
+        """Which rectangle covers each token, from 1; 0 where none does. int64 ``[B, N]``."""
         h, w = self.plane(total)
         counts = self.counts(draws, total)
         if counts.max(initial=0) >= total:
             raise fail(f"{type(self).__name__}: count", got=self.count, expected=f"below {total}", fix="Mask fewer.")
-        masked = _blocks(*draws, h, w, counts, self.least, float(np.log(self.aspect)))
-        keep, padded = from_mask(~torch.from_numpy(masked))
+        return torch.from_numpy(_blocks(*draws, h, w, counts, self.least, float(np.log(self.aspect))))
+
+    def select(self, draws: Draws, total: int, **given: Any) -> Selection:
+        keep, padded = from_mask(self.numbers(draws, total) == 0)
         return Selection(keep, total, padded=padded)
 
 
@@ -132,11 +135,10 @@ def token_weights(selection: Selection) -> Tensor:
 
 @njit(cache=True, nogil=True)
 def _blocks(stream, keys, epochs, h, w, counts, least, log_aspect):
-    """Tokens under the rectangles of each sample, bool ``[B, h * w]``."""
-    out = np.zeros((len(keys), h * w), np.bool_)
+    out = np.zeros((len(keys), h * w), np.int64)
     for b in range(len(keys)):
-        mask = out[b].reshape(h, w)
-        missing, draw, tries = counts[b], FIRST, 0
+        grid = out[b].reshape(h, w)
+        missing, draw, number, tries = counts[b], FIRST, 1, 0
         while missing > 0 and tries < TRIES:
             area, aspect = uniform_pair(stream, keys[b], epochs[b], draw)
             y, x = uniform_pair(stream, keys[b], epochs[b], draw + 1)
@@ -148,10 +150,11 @@ def _blocks(stream, keys, epochs, h, w, counts, least, log_aspect):
             if rows >= h or columns >= w:
                 continue
             top, left = int(y * (h - rows + 1)), int(x * (w - columns + 1))
-            block = mask[top : top + rows, left : left + columns]
-            new = rows * columns - block.sum()
+            block = grid[top : top + rows, left : left + columns]
+            new = (block == 0).sum()
             if 0 < new <= missing:
-                block[:] = True
-                missing -= new
-                tries = 0
+                for i in range(rows):
+                    for j in range(columns):
+                        block[i, j] = block[i, j] or number
+                missing, number, tries = missing - new, number + 1, 0
     return out

@@ -34,13 +34,13 @@ class HPM(Selector):
         epochs: length of the training.
         most: share of masked patches that are forced in the end, in [0, 1].
         rising: False has ``most`` from the start.
-        ahead: epochs by which the rise is early: 1, as in the reference, has the last epoch at ``most``; 0 has the first
-            at 0.
+        ahead: epochs by which the rise is early: with 1, as in the reference, the last epoch is at ``most``; with 0
+            the first is at 0.
 
     Example:
         >>> hpm = HPM(epochs=200, seed=0)
-        >>> [hpm.forced(196, epoch) for epoch in (0, 1, 2, 100, 199)]
-        [0, 0, 1, 36, 73]
+        >>> hpm.forced(196, np.array([0, 1, 2, 100, 199])).tolist()
+        [0, 0, 1, 37, 73]
         >>> hpm(torch.rand(2, 196, 8), keys=[5, 6], epoch=100, scores=torch.rand(2, 196))
         Selection(49 of 196 tokens a sample, 2 samples, grid 14×14)
     """
@@ -66,14 +66,11 @@ class HPM(Selector):
         check_whole("HPM: epochs", self.epochs, 1)
         check_whole("HPM: ahead", self.ahead, 0)
 
-    def forced(self, total: int, epoch: int | np.ndarray) -> Any:
-        """How many of ``total`` patches are masked for certain at an epoch (or at each of several)."""
+    def forced(self, total: int, epochs: np.ndarray) -> np.ndarray:
+        """How many of ``total`` patches are masked for certain, int64, at each of the ``epochs``."""
         masked = total - kept(total, self.ratio, "mae")
-        share = (
-            np.minimum(1.0, (np.asarray(epoch) + self.ahead) / self.epochs) if self.rising else np.ones(np.shape(epoch))
-        )
-        counts = (masked * (self.most * share)).astype(np.int64)
-        return counts if isinstance(epoch, np.ndarray) else int(counts)
+        done = (epochs + self.ahead) / self.epochs if self.rising else np.ones(epochs.shape)
+        return (masked * (self.most * np.minimum(1.0, done))).astype(np.int64)
 
     def select(self, draws: Draws, total: int, scores: Tensor | None = None, **given: Any) -> Selection:
         count, forced = kept(total, self.ratio, "mae"), self.forced(total, draws.epochs)
