@@ -8,7 +8,7 @@ import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
 import pytest
 import torch
-from nvidia.dali import Pipeline, fn, pipeline_def
+from nvidia.dali import Pipeline, fn, pipeline_def, types
 from torch import Tensor
 
 import augdrop as ad
@@ -171,6 +171,37 @@ def test_batches_of_every_size() -> None:
         got = built.run()[0]
         assert same([np.array(i) for i in got], t(x[:n], keys=KEYS[:n]))
     assert torch.equal(t(x[:1], keys=KEYS[:1]), x[:1])
+
+
+def test_copies_at_the_end_of_a_padded_batch() -> None:
+    keys, x = np.array([50, 3, 17, 17, 17]), images()
+    x[3:] = x[2]
+    outs = [
+        run(to_dali(make("OneOf"), route, padded=True), to_layout(x, "HWC"), keys=keys)[0]
+        for route in ("native", "kernel")
+    ]
+    assert all(np.array_equal(a, b) for a, b in zip(*outs, strict=True))
+    assert np.array_equal(outs[0][2], outs[0][4])
+
+
+def test_checkpoints() -> None:
+    stage = to_dali(ad.RandomErasing(p=1.0, seed=0), "native")
+
+    def pipe(checkpoint: Any = None) -> Pipeline:
+        built = Pipeline(4, 2, device_id=None, seed=7, enable_checkpointing=True, checkpoint=checkpoint)
+        with built:
+            node = fn.random.uniform(range=[0, 255], shape=[24, 32, 3], dtype=types.UINT8)
+            keys = fn.random.uniform(range=[0, 1 << 20], dtype=types.INT32)
+            built.set_outputs(stage(fn.reinterpret(node, layout="HWC"), keys=keys))
+        built.build()
+        return built
+
+    first = pipe()
+    first.run()
+    again = pipe(first.checkpoint())
+    for _ in range(2):
+        ours, theirs = first.run()[0], again.run()[0]
+        assert all(np.array_equal(ours.at(i), theirs.at(i)) for i in range(4))
 
 
 def _prefixes(values: Any, sizes: Any) -> Any:

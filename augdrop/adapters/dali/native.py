@@ -5,7 +5,9 @@ A region is cut into rectangles that do not overlap. ``erase`` paints a colour i
 and their sum is the result. *Nothing* is -0.0, which added to any number leaves every bit as it is; sums are float32,
 for DALI adds no float16, and holds uint8, int16 and float16 exactly.
 
-No pixel passes through Python but for the fills of which `augdrop.adapters.dali.native_fills` says so.
+Neither layout nor dtype is known when a graph is built, which leaves out two operators that need to know: ``grid_mask``
+(HWC only, no float16, and on the CPU several times slower than erasing a lattice's squares) and ``multi_paste`` (the
+same limits). No pixel passes through Python but for the fills of which `augdrop.adapters.dali.native_fills` says so.
 """
 
 from __future__ import annotations
