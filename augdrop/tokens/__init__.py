@@ -2,6 +2,7 @@
 
 from augdrop.tokens import scores
 from augdrop.tokens.actions import attention_bias, drop, fuse, hide, replace
+from augdrop.tokens.attach import Attachment, attach
 from augdrop.tokens.block_mask import BlockMask, DINOv2Mask, token_weights
 from augdrop.tokens.budgets import Count, Cumulative, Ratio, Threshold, kept, stages
 from augdrop.tokens.choose import choose
@@ -38,6 +39,7 @@ __all__ = [
     "IJEPA",
     "MAE",
     "VJEPA",
+    "Attachment",
     "BlockMask",
     "CosineKeep",
     "Count",
@@ -63,6 +65,7 @@ __all__ = [
     "TokenGrid",
     "Tube",
     "absolute_loss",
+    "attach",
     "attention_bias",
     "attentive_weights",
     "choose",

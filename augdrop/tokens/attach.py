@@ -1,0 +1,130 @@
+"""Attach: a method that drops or merges tokens, put into a model that people have, and taken out again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+from torch import nn
+
+from augdrop.errors import fail
+from augdrop.keys import Ids
+from augdrop.tokens.base import Selector
+from augdrop.tokens.log import Log
+from augdrop.tokens.models import family_of
+from augdrop.tokens.placement import place_intermediates, place_reducer, place_selector, place_spans, watch_stem
+from augdrop.tokens.reducer import Reducer
+from augdrop.tokens.span import Span
+
+Method = Selector | Reducer | Span | Sequence[Span]
+
+_attached: WeakKeyDictionary[nn.Module, ref[Attachment]] = WeakKeyDictionary()
+"""By model; the model's hooks hold the attachment, and nothing here holds the model."""
+
+
+class Attachment(Log):
+    """A method in a model, and the log of the model's last forward pass; `attach` makes it."""
+
+    def __init__(self, model: nn.Module, method: Method, keys: Ids | None, epoch: Ids | None, given: dict) -> None:
+        family = family_of(model)
+        if other := _attached.get(family.model):
+            raise fail(
+                "attach: model",
+                got=f"a {type(family.model).__name__} that has one already: {other()}",
+                expected="a model without a method",
+                fix="Detach the first: handle.detach(), or leave its with block.",
+            )
+        super().__init__(family, method, keys, epoch, given)
+        with ExitStack() as stack:
+            watch_stem(self, stack)
+            place_intermediates(self, stack)
+            self._place(method, stack)
+            self._undo = stack.pop_all()
+        _attached[family.model] = ref(self)
+
+    def _place(self, method: Method, stack: ExitStack) -> None:
+        if isinstance(method, Selector):
+            return place_selector(self, method, stack)
+        if isinstance(method, Reducer):
+            return place_reducer(self, method, stack)
+        spans = method if isinstance(method, Sequence) else (method,)
+        if spans and all(isinstance(span, Span) for span in spans):
+            return place_spans(self, spans, stack)
+        raise fail(
+            "attach: method",
+            got=f"{type(method).__name__}",
+            expected="a Selector, a Reducer, a Span or several spans",
+            fix="Such as RandomKeep(0.5), or a transform's transform.tokens(patch).",
+        )
+
+    def detach(self) -> None:
+        """Take the method out of the model: every hook goes, and what was replaced is put back. The log stays."""
+        self._undo.close()
+        if (mine := _attached.get(self.family.model)) and mine() is self:
+            del _attached[self.family.model]
+
+    def __enter__(self) -> Attachment:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.detach()
+
+    def __repr__(self) -> str:
+        return f"Attachment({self.method} in a {self.family.name})"
+
+
+def attach(
+    model: nn.Module,
+    method: Method,
+    keys: Ids | None = None,
+    epoch: Ids | None = None,
+    **given: Any,
+) -> Attachment:
+    """Put a method into a model: for a ``with`` block, or until ``detach()``.
+
+    A selector drops tokens behind the position embedding; a reducer shortens the sequence between the attention and the
+    MLP of its blocks; a span has its blocks see the selected tokens only. How many prefix tokens there are, and how the
+    patches lie, is taken from the model. Selectors for training (`Selector.training_only`) do nothing in eval mode.
+
+    Nothing of the model is copied or subclassed. It gets hooks, and where the residual stream itself has to change
+    (which no hook inside a block can do) ``forward`` of a block is set on the instance; all is put back by ``detach``,
+    also when an exception leaves the ``with`` block. LayerScale, stochastic depth, qk-norm and fused attention stay as
+    they are. Attach after copying a model and detach before saving one whole; a state dict does not change.
+
+    Args:
+        model: of timm a VisionTransformer (DeiT too) or an Eva, torchvision's VisionTransformer, or of Transformers a
+            ViT, DINOv2, CLIP vision tower or ViTMAE; also what has one of these inside, once (a classifier, a wrapper,
+            a compiled model).
+        method: the selector, reducer or span, or several spans that do not overlap.
+        keys: one for each sample of the batches to come; None takes them from ``with augdrop.keys(...)`` around the
+            forward pass, and else from torch's generator. To change: ``handle.keys = batch["key"]``.
+        epoch: likewise.
+        **given: what a selector takes besides, such as ``noise=``.
+
+    Returns:
+        The handle, which is the log: `Attachment.selection`, `Attachment.restore`.
+
+    Raises:
+        AugDropError: for a model that is not known, a second method in a model, and what a model cannot do: merging
+            with rotary positions (a merged token has no row in the table), spans, reducers or samples of different
+            counts with gradient checkpointing.
+
+    Samples that keep different numbers of tokens are padded, and the padding is masked in attention and left out of the
+    pooling. Under `torch.compile` the selection itself runs outside of the graph; with a count that does not change a
+    model is compiled once, and each new count compiles it anew.
+
+    Example:
+        >>> import timm, torch
+        >>> from augdrop.tokens import RandomKeep, attach
+        >>> model = timm.models.VisionTransformer(img_size=64, embed_dim=32, depth=2, num_heads=2)
+        >>> images = torch.rand(2, 3, 64, 64)
+        >>> with attach(model, RandomKeep(0.25, seed=0), keys=[5, 6]) as log:
+        ...     features = model.forward_features(images)
+        >>> features.shape, log.selection
+        (torch.Size([2, 5, 32]), Selection(4 of 16 tokens a sample, 2 samples, grid 4×4, prefix 1))
+        >>> log.restore(features).shape, model.forward_features(images).shape
+        (torch.Size([2, 17, 32]), torch.Size([2, 17, 32]))
+    """
+    return Attachment(model, method, keys, epoch, given)

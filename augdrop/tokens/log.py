@@ -1,0 +1,125 @@
+"""Log: what a method that is attached to a model did in its last forward pass."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from augdrop.errors import fail
+from augdrop.keys import Ids
+from augdrop.tokens.base import Selector
+from augdrop.tokens.models.family import Family
+from augdrop.tokens.reducer import Reduced, compose
+from augdrop.tokens.selection import Selection
+
+
+class Log:
+    """What happened in the last forward pass, and what brings its features back to the grid.
+
+    Attributes:
+        keys, epoch: of the forward passes to come.
+        selections: by the block that first saw the selected tokens alone.
+        counts: tokens behind each block that a reducer shortened, prefix included.
+        sizes: ``[B, T']``, how many tokens each stands for behind the last block; None if none have merged.
+    """
+
+    def __init__(self, family: Family, method: Any, keys: Ids | None, epoch: Ids | None, given: dict[str, Any]) -> None:
+        self.family, self.method, self.keys, self.epoch, self.given = family, method, keys, epoch, given
+        self.grid: tuple[int, ...] | None = None
+        self.selections: dict[int, Selection] = {}
+        self.counts: dict[int, int] = {}
+        self.sizes: Tensor | None = None
+        self._sources: dict[int, Tensor] = {}
+        self._shortened: dict[int, range] = {}
+        # A method that draws on the host is no part of a graph. Not a decorator: that would import the compiler.
+        self.select: Callable[..., Selection | None] = torch.compiler.disable(self._select)
+
+    @property
+    def selection(self) -> Selection | None:
+        """What was selected, of several spans by the first; None if nothing was, as in eval mode."""
+        return self.selections[min(self.selections)] if self.selections else None
+
+    def begin(self, grid: tuple[int, ...] | None) -> None:
+        """A forward pass begins, of images that make a ``grid`` of patches."""
+        self.grid, self.sizes, self.counts, self._sources = grid, None, {}, {}
+
+    def _select(
+        self, method: Selector, x: Tensor, blocks: range, grid: tuple[int, ...] | None = None
+    ) -> Selection | None:
+        # What the method selects of the tokens [B, prefix + N, D], for outputs of these blocks to hold alone.
+        first = blocks.start
+        self.selections.pop(first, None)
+        if method.training_only and not self.family.model.training:
+            return None
+        fitted = dataclasses.replace(method, prefix=self.family.prefix, grid=grid or self.grid or method.grid)
+        selection = fitted(x, keys=self.keys, epoch=self.epoch, **self.given)
+        if selection.padded:
+            self.family.check_padded()
+            self.family.check_once("samples that keep different numbers of tokens")
+        self.selections[first], self._shortened[first] = selection, blocks
+        return selection
+
+    def record(self, layer: int, reduced: Reduced) -> None:
+        """A reducer has shortened the sequence in block ``layer``."""
+        self._sources[layer], self.counts[layer], self.sizes = reduced.source, reduced.x.shape[1], reduced.sizes
+
+    def source(self, layer: int | None = None) -> Tensor | None:
+        """Where each token was by the end of block ``layer`` (None: the last): int64 ``[B, prefix + N]``.
+
+        Its place in that block's output, or -1 if it is gone; None if no token has moved.
+        """
+        out = None
+        for step in self._steps(layer):
+            source = _source(step) if isinstance(step, Selection) else step
+            out = source if out is None else compose(out, source)
+        return out
+
+    def _steps(self, layer: int | None) -> list[Selection | Tensor]:
+        depth = len(self.family.blocks)
+        layer = depth - 1 if layer is None else range(depth)[layer]
+        selections = [s for first, s in sorted(self.selections.items()) if layer in self._shortened[first]]
+        return selections + [source for i, source in sorted(self._sources.items()) if i <= layer]
+
+    def restore(self, features: Tensor, fill: float = 0.0, layer: int | None = None) -> Tensor:
+        """Put features of the last forward pass back on the grid; what was merged is copied to all its places.
+
+        Args:
+            features: ``[B, prefix + T', D]``, or ``[B, T', D]`` without the prefix, of what block ``layer`` left.
+            fill: what goes to the places of tokens that are gone.
+            layer: the block, counted from 0; None is the last.
+
+        Returns:
+            ``[B, prefix + N, D]`` or ``[B, N, D]``; ``features`` themselves if no token has moved.
+        """
+        steps, prefix = self._steps(layer), self.family.prefix
+        source = self.source(layer)
+        if source is None:
+            return features
+        last = steps[-1]
+        if isinstance(last, Selection):
+            length = prefix + last.keep.shape[1]
+        else:
+            length = next(self.counts[i] for i, s in self._sources.items() if s is last)
+        if features.ndim != 3 or len(features) != len(source) or features.shape[1] not in (length, length - prefix):
+            raise fail(
+                "attach: restore",
+                got=f"features {tuple(features.shape)}",
+                expected=f"[{len(source)}, {length}, D], or {length - prefix} tokens without the prefix",
+                fix="Restore what the last forward pass gave, and say of which layer it is.",
+            )
+        if features.shape[1] != length:
+            source = source[:, prefix:] - prefix
+        source = source.to(features.device)
+        rows = source.clamp(min=0) + torch.arange(len(source), device=source.device)[:, None] * features.shape[1]
+        out = features.flatten(0, 1).index_select(0, rows.flatten()).view(*source.shape, -1)
+        return out.masked_fill((source < 0)[..., None], fill)
+
+
+def _source(selection: Selection) -> Tensor:
+    prefix = torch.arange(selection.prefix, device=selection.device).expand(len(selection), -1)
+    patches = (selection.restore + selection.prefix).masked_fill(selection.mask("removed"), -1)
+    return torch.cat([prefix, patches], 1)

@@ -1,0 +1,111 @@
+"""Family: what there is to know of one kind of model, to drop its tokens without touching its code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from augdrop.errors import AugDropError, fail
+from augdrop.tokens.selection import Selection
+
+Select = Callable[..., Selection | None]
+"""Takes the tokens ``[B, prefix + N, D]``, and their grid if it is no other than the stem's."""
+
+
+class Family:
+    """Base of the families: where a model's parts are, and the two halves of its blocks.
+
+    Args:
+        model: the model; it is read, and changed only by what goes back when ``stack`` closes.
+    """
+
+    name: ClassVar[str]
+    attention: ClassVar[str] = "attn"
+    """The attribute of a block that is its attention."""
+    mask: ClassVar[str] = "attn_mask"
+    """The argument of the attention that takes an additive mask ``[B, 1, 1, T]``."""
+    rotary: bool = False
+    """Does each token have a row in a table of rotary positions?"""
+
+    prefix: int
+    blocks: Sequence[Any]
+    stem: Any
+    """Makes patches of the image: ``[B, D, h, w]``, whose sides are the grid."""
+    embedded: Any
+    """Gives the tokens with their positions, prefix first."""
+    final: Any
+    """The last that sees all tokens before they are pooled."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model: Any = model
+
+    def place(self, select: Select, stack: ExitStack) -> None:
+        """Have ``select`` decide behind the position embedding, and the rest of the model see what is kept."""
+
+        def gather(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor | None:
+            selection = select(out)
+            return None if selection is None else selection.gather(out)
+
+        stack.callback(self.embedded.register_forward_hook(gather).remove)
+
+    def attend(self, block: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The first half of a block: the residual stream behind its attention."""
+        raise NotImplementedError
+
+    def feed(self, block: Any, x: Tensor) -> Tensor:
+        """The second half of a block: the residual stream behind its MLP."""
+        raise NotImplementedError
+
+    def tap(self, attn: Any, which: Literal["q", "k"], put: Callable[[Tensor], None], stack: ExitStack) -> None:
+        """Put the attention's own queries or keys ``[B, H, T, d]``, normalised and rotated as it uses them."""
+        raise NotImplementedError
+
+    def known(self, block: nn.Module) -> bool:
+        """Are the block's halves known?"""
+        return True
+
+    def masked(self, args: tuple[Any, ...], kwargs: dict[str, Any], bias: Tensor) -> tuple[tuple[Any, ...], dict]:
+        """The attention's arguments with ``bias [B, 1, 1, T]`` added to its logits."""
+        mask = kwargs.get(self.mask)
+        if len(args) > 1:  # Transformers' blocks pass theirs by position.
+            mask, args = args[1], args[:1]
+        if kwargs.get("is_causal"):
+            raise self.cannot("causal attention over tokens that are masked or merged", "Attend both ways.")
+        if mask is not None:
+            mask = (
+                mask
+                if mask.is_floating_point()
+                else torch.zeros_like(mask, dtype=bias.dtype).masked_fill(~mask, -torch.inf)
+            )
+            if mask.shape[-1] != bias.shape[-1]:
+                raise self.cannot(f"a mask {tuple(mask.shape)} for {bias.shape[-1]} kept tokens", "Pass no mask.")
+            bias = mask + bias
+        return args, kwargs | {self.mask: bias}
+
+    def rotated(self, kwargs: dict[str, Any], rows: Tensor) -> dict[str, Any]:
+        """The attention's arguments with the ``rows [B, K]`` of the rotary table alone."""
+        return kwargs
+
+    def check_padded(self) -> None:
+        """Can samples keep different numbers of tokens?"""
+        others = [type(block).__name__ for block in self.blocks if not hasattr(block, self.attention)]
+        if others:
+            raise self.cannot(f"samples that keep different numbers of tokens, and {others[0]}", "Keep equal numbers.")
+
+    def check_once(self, what: str) -> None:
+        """Blocks that run again in the backward pass would meet what a later forward pass has left."""
+        if self.checkpointing and torch.is_grad_enabled():
+            raise self.cannot(f"{what}, and gradient checkpointing", "Switch one of them off.")
+
+    @property
+    def checkpointing(self) -> bool:
+        """Are blocks run again in the backward pass?"""
+        return False
+
+    def cannot(self, what: str, fix: str) -> AugDropError:
+        """The error of something that the family has no place for."""
+        return fail(f"attach: {self.name}", got=what, expected="something that this model can do", fix=fix)

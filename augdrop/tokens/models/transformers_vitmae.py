@@ -1,0 +1,52 @@
+"""Transformers' ViTMAE: it masks by ``noise=``, so a selection becomes noise that keeps the selected patches."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import nn
+
+from augdrop.tokens.models.family import Select
+from augdrop.tokens.models.transformers_vit import TransformersViT
+
+
+class ViTMAE(TransformersViT):
+    """The model itself drops, and its decoder needs what its encoder has kept: it takes selectors only.
+
+    The class token comes after the masking, so a selection is of patches alone. How many stay is the model's
+    ``config.mask_ratio``, of which a selector has to keep just as many. Where a selector does nothing (one for
+    training, in eval mode) the model masks by its own random numbers, as it does without.
+    """
+
+    name = "transformers ViTMAE"
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+        self.prefix = 0
+
+    def place(self, select: Select, stack: ExitStack) -> None:
+        def noise(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict] | None:
+            pixels = args[0] if args else kwargs["pixel_values"]
+            if kwargs.get("noise") is not None:
+                raise self.cannot("noise as well as a selector", "Pass one of them.")
+            (h, w), (ph, pw) = pixels.shape[-2:], module.patch_embeddings.patch_size
+            grid = (h // ph, w // pw)
+            selection = select(pixels.new_empty(len(pixels), grid[0] * grid[1]), grid)
+            if selection is None:
+                return None
+            count, ratio = selection.keep.shape[1], module.config.mask_ratio
+            if selection.padded or count != int(selection.total * (1 - ratio)):
+                fitting = 1 - (count + 0.5) / selection.total
+                raise self.cannot(
+                    f"{selection!r}, where config.mask_ratio={ratio} keeps {int(selection.total * (1 - ratio))}",
+                    f"Keep as many of each sample, or set model.config.mask_ratio = {max(0.0, fitting):.4g}.",
+                )
+            # Low noise stays: kept tokens in their order, then the others.
+            return args, kwargs | {"noise": selection.restore.to(torch.float32)}
+
+        stack.callback(self.embedded.register_forward_pre_hook(noise, with_kwargs=True).remove)
+
+    def known(self, block: nn.Module) -> bool:
+        return False

@@ -1,0 +1,262 @@
+"""Placement: where in a model a method works: behind the embedding, inside blocks, or over a span of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from augdrop.errors import fail
+from augdrop.tokens.base import Selector
+from augdrop.tokens.log import Log
+from augdrop.tokens.reducer import Reducer, Seen
+from augdrop.tokens.selection import Selection
+from augdrop.tokens.span import Span
+
+
+def replace_forward(module: nn.Module, forward: Callable[..., Any], stack: ExitStack) -> None:
+    """Let ``forward`` stand in for the module's on this instance, until the stack closes."""
+    before = module.__dict__.get("forward")  # another tool's, such as Accelerate's
+
+    def back() -> None:
+        del module.forward
+        if before is not None:
+            module.forward = before
+
+    module.forward = forward
+    stack.callback(back)
+
+
+def watch_stem(log: Log, stack: ExitStack) -> None:
+    """Begin each forward pass with the grid that the stem makes.
+
+    By a ``forward`` on the instance: compiled code is guarded by that, and not by hooks which come later, so that a
+    model that was compiled before sees the method come and go.
+    """
+    stem = log.family.stem
+    stock = stem.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Tensor:
+        out = stock(*args, **kwargs)
+        log.begin(tuple(out.shape[2:]) if out.ndim > 3 else None)
+        return out
+
+    replace_forward(stem, forward, stack)
+
+
+def place_selector(log: Log, method: Selector, stack: ExitStack) -> None:
+    """Drop behind the position embedding."""
+    family, everywhere = log.family, range(len(log.family.blocks))
+
+    def select(x: Tensor, grid: tuple[int, ...] | None = None) -> Selection | None:
+        return log.select(method, x, everywhere, grid)
+
+    family.place(select, stack)
+    for block in family.blocks:
+        adjust_attention(log, block, lambda x: _padding(log.selections.get(0), x), None, stack)
+
+    def settle(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor | None:
+        # What pads a sample becomes the mean of its tokens: neither their mean nor their maximum is moved by it.
+        selection = log.selections.get(0)
+        if selection is None or not selection.padded:
+            return None
+        real = selection.attention_mask()[..., None].to(out.device)
+        patches = torch.where(real, out, 0)[:, selection.prefix :]
+        mean = patches.sum(1, keepdim=True) / selection.counts.to(out.device)[:, None, None]
+        return torch.where(real, out, mean.to(out.dtype))
+
+    stack.callback(family.final.register_forward_hook(settle).remove)
+
+
+def place_spans(log: Log, spans: Sequence[Span], stack: ExitStack) -> None:
+    """Gather before each span, and put the tokens back behind it, among the others as they were."""
+    taken: set[int] = set()
+    for span in spans:
+        blocks = span.blocks(len(log.family.blocks))
+        if taken & set(blocks):
+            raise fail("attach: spans", got=list(spans), expected="spans that do not overlap", fix="Move one.")
+        taken |= set(blocks)
+        _place_span(log, span, blocks, stack)
+
+
+def _place_span(log: Log, span: Span, blocks: range, stack: ExitStack) -> None:
+    family, first = log.family, blocks.start
+    whole: list[Tensor] = []
+
+    def leave(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        family.check_once("a span")
+        # Behind its last block the sequence is whole again.
+        selection = log.select(span.selector, args[0], blocks[:-1] or range(first, first))
+        if selection is None:
+            return None
+        whole[:] = [args[0]]
+        return (selection.gather(args[0]), *args[1:])
+
+    def come_back(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor | None:
+        selection = log.selections.get(first)
+        return None if selection is None else selection.scatter(out, whole.pop())
+
+    def rows() -> Tensor | None:
+        selection = log.selections.get(first)
+        return None if selection is None else selection.ids.clamp(min=0)
+
+    stack.callback(family.blocks[first].register_forward_pre_hook(leave).remove)
+    for i in blocks:
+        adjust_attention(log, family.blocks[i], lambda x: _padding(log.selections.get(first), x), rows, stack)
+    stack.callback(family.blocks[blocks[-1]].register_forward_hook(come_back).remove)
+
+
+def place_reducer(log: Log, method: Reducer, stack: ExitStack) -> None:
+    """Shorten the sequence between the attention and the MLP of the reducer's blocks."""
+    family, depth = log.family, len(log.family.blocks)
+    layers = range(depth) if method.layers is None else sorted(set(method.layers))
+    if not layers or layers[-1] >= depth:
+        raise fail(
+            f"attach: {type(method).__name__}: layers",
+            got=method.layers,
+            expected=f"blocks of the model's {depth}, counted from 0",
+            fix="Pass layers=(...).",
+        )
+    ids = _Rows(log)
+    for i in range(layers[0], depth):
+        block: Any = family.blocks[i]
+        if not family.known(block):
+            raise family.cannot(f"a reducer in a {type(block).__name__}", "Take a selector, or a span.")
+        bias = _size_bias(log) if method.proportional else _no_bias
+        adjust_attention(log, block, bias, ids.patches, stack)
+        if i in layers:
+            _reduce_block(log, method, i, bias, ids, stack)
+
+
+def _reduce_block(
+    log: Log, method: Reducer, i: int, bias: Callable[[Tensor], Tensor | None], ids: _Rows, stack: ExitStack
+) -> None:
+    family, block = log.family, log.family.blocks[i]
+    attn, tapped = getattr(block, family.attention), {}
+    for which in {"attention": "qk", "keys": "k", None: ""}[method.needs]:
+        family.tap(attn, which, lambda heads, which=which: tapped.update({which: heads}), stack)  # pyright: ignore
+
+    # No hook inside a block can shorten its residual stream, for the block adds to what it still holds: its two halves
+    # are called one by one, and all of their parts are the model's own.
+    def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        family.check_once("a reducer")
+        x = family.attend(block, x, *args, **kwargs)
+        keys, attention = tapped.pop("k", None), None
+        if method.needs == "attention":
+            logits = tapped.pop("q") @ keys.mT * keys.shape[-1] ** -0.5
+            added = bias(logits)
+            attention = (logits if added is None else logits + added).softmax(-1)
+        shown = keys if method.needs == "keys" else None
+        reduced = method.reduce(x, Seen(i, family.prefix, attention, shown, log.sizes))
+        ids.follow(reduced.source, reduced.x.shape[1])
+        log.record(i, reduced)
+        return family.feed(block, reduced.x)
+
+    replace_forward(block, forward, stack)
+
+
+class _Rows:
+    """Which row of the rotary table each token of a shortened sequence has; nothing to do without a table."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    def follow(self, source: Tensor, length: int) -> None:
+        family = self.log.family
+        if not family.rotary:
+            return
+        goes = source.masked_fill(source < 0, length)
+        arrivals = torch.zeros(len(source), length + 1, dtype=torch.int64, device=source.device)
+        arrivals.scatter_add_(1, goes, torch.ones_like(goes))
+        if (arrivals[:, :length] != 1).any():
+            raise family.cannot(
+                "merged or fused tokens, which have no row in the table of rotary positions", "Drop tokens instead."
+            )
+
+    def patches(self) -> Tensor | None:
+        source = self.log.source()
+        if source is None:
+            return None
+        family, length = self.log.family, next(reversed(self.log.counts.values()))
+        rows = torch.arange(source.shape[1], device=source.device).expand_as(source)
+        goes = source.masked_fill(source < 0, length)
+        origin = torch.zeros(len(source), length + 1, dtype=torch.int64, device=source.device).scatter_(1, goes, rows)
+        return origin[:, family.prefix : length] - family.prefix
+
+
+def adjust_attention(
+    log: Log,
+    block: nn.Module,
+    bias: Callable[[Tensor], Tensor | None],
+    rows: Callable[[], Tensor | None] | None,
+    stack: ExitStack,
+) -> None:
+    """Before a block's attention, add what ``bias`` gives to its logits, and leave it ``rows`` of the rotary table."""
+    family = log.family
+    attn = getattr(block, family.attention, None)
+    if attn is None:  # attention and MLP in parallel: as long as there is nothing to adjust, all is well
+        return
+
+    def adjust(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        added = bias(args[0] if args else kwargs["hidden_states"])
+        if added is not None:
+            args, kwargs = family.masked(args, kwargs, added)
+        if rows is not None and family.rotary:
+            ids = rows()
+            kwargs = kwargs if ids is None else family.rotated(kwargs, ids)
+        return args, kwargs
+
+    stack.callback(attn.register_forward_pre_hook(adjust, with_kwargs=True).remove)
+
+
+def _no_bias(x: Tensor) -> None:
+    return None
+
+
+def _size_bias(log: Log) -> Callable[[Tensor], Tensor | None]:
+    # A token that stands for n weighs as much as n: exp(logit + log n) = n * exp(logit).
+    return lambda x: None if log.sizes is None else log.sizes.log()[:, None, None].to(x.dtype)
+
+
+def _padding(selection: Selection | None, x: Tensor) -> Tensor | None:
+    if selection is None or not selection.padded:
+        return None
+    real = selection.attention_mask()[:, None, None].to(x.device)
+    return torch.zeros(real.shape, dtype=x.dtype, device=x.device).masked_fill(~real, -torch.inf)
+
+
+def place_intermediates(log: Log, stack: ExitStack) -> None:
+    """Have timm's ``forward_intermediates`` give whole grids, where it would fold what is kept into a full one."""
+    model = log.family.model
+    if not hasattr(model, "forward_intermediates"):
+        return
+    stock = model.forward_intermediates
+    signature = inspect.signature(stock)
+
+    def forward_intermediates(*args: Any, **kwargs: Any) -> Any:
+        call = signature.bind(*args, **kwargs)
+        call.apply_defaults()
+        folded = call.arguments["output_fmt"] == "NCHW"
+        call.arguments["output_fmt"] = "NLC"
+        out = stock(*call.args, **call.kwargs)
+        features = out if call.arguments["intermediates_only"] else out[1] if isinstance(out, tuple) else out
+        features = features["image_intermediates"] if isinstance(features, dict) else features
+        layers, wanted = range(len(log.family.blocks)), call.arguments["indices"]
+        if isinstance(wanted, int):
+            layers = layers[-wanted:]
+        elif wanted is not None:
+            layers = sorted({layers[i] for i in wanted})
+        for place, layer in enumerate(layers):
+            given = features[place]
+            patches = log.restore(given[0] if isinstance(given, tuple) else given, layer=layer)
+            if folded:
+                patches = patches.unflatten(1, log.grid or ()).permute(0, 3, 1, 2).contiguous()
+            features[place] = (patches, given[1]) if isinstance(given, tuple) else patches
+        return out
+
+    model.forward_intermediates = forward_intermediates
+    stack.callback(model.__dict__.pop, "forward_intermediates")
