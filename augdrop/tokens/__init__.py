@@ -3,6 +3,7 @@
 from augdrop.tokens import scores
 from augdrop.tokens.actions import attention_bias, drop, fuse, hide, replace
 from augdrop.tokens.attach import Attachment, attach
+from augdrop.tokens.attention_drop import BlurredSmoothing, HardMasking, consistency_loss
 from augdrop.tokens.block_mask import BlockMask, DINOv2Mask, token_weights
 from augdrop.tokens.budgets import Count, Cumulative, Ratio, Threshold, kept, stages
 from augdrop.tokens.choose import choose
@@ -16,6 +17,7 @@ from augdrop.tokens.drop_pos import (
     smoothing_map,
 )
 from augdrop.tokens.dynamic_vit import DynamicViT, Predictor
+from augdrop.tokens.edge_dropout import DropKey, EdgeDropout, palindrome_losses
 from augdrop.tokens.evad import EVAD, TokenGrid
 from augdrop.tokens.evit import CosineKeep, EViT
 from augdrop.tokens.gmml import GMML
@@ -23,6 +25,7 @@ from augdrop.tokens.hpm import HPM, absolute_loss, ema_momentum, relative_loss
 from augdrop.tokens.mae import MAE, dbot_target, mae_loss, patchify, removed_mean, unpatchify
 from augdrop.tokens.multi_block import IJEPA, VJEPA, truncate
 from augdrop.tokens.patch_dropout import PatchDropout
+from augdrop.tokens.perturb import perturbed_attention
 from augdrop.tokens.random_keep import RandomKeep
 from augdrop.tokens.reducer import Reduced, Reducer, Seen, compose
 from augdrop.tokens.region_keep import RegionKeep, from_plan
@@ -41,13 +44,17 @@ __all__ = [
     "VJEPA",
     "Attachment",
     "BlockMask",
+    "BlurredSmoothing",
     "CosineKeep",
     "Count",
     "Cumulative",
     "DINOv2Mask",
+    "DropKey",
     "DropPos",
     "DynamicViT",
     "EViT",
+    "EdgeDropout",
+    "HardMasking",
     "PatchDropout",
     "Predictor",
     "Puzzle",
@@ -70,6 +77,7 @@ __all__ = [
     "attentive_weights",
     "choose",
     "compose",
+    "consistency_loss",
     "dbot_target",
     "drop",
     "droppos_accuracy",
@@ -82,7 +90,9 @@ __all__ = [
     "kept",
     "mae_loss",
     "merges",
+    "palindrome_losses",
     "patchify",
+    "perturbed_attention",
     "relative_loss",
     "removed_mean",
     "replace",
