@@ -4,6 +4,7 @@ from augdrop.tokens import scores
 from augdrop.tokens.actions import attention_bias, drop, fuse, hide, replace
 from augdrop.tokens.attach import Attachment, attach
 from augdrop.tokens.attention_drop import BlurredSmoothing, HardMasking, consistency_loss
+from augdrop.tokens.base import Selector
 from augdrop.tokens.block_mask import BlockMask, DINOv2Mask, token_weights
 from augdrop.tokens.budgets import Count, Cumulative, Ratio, Threshold, kept, stages
 from augdrop.tokens.choose import choose
@@ -65,6 +66,7 @@ __all__ = [
     "RegionKeep",
     "Seen",
     "Selection",
+    "Selector",
     "SimMIM",
     "Span",
     "Threshold",
