@@ -120,7 +120,7 @@ class Work:
         if "masks" in given and given["masks"].alike:
             given["masks"].give_back()
         for name in self.painted:
-            done[name] = _shapes(seen if name == "images" else given[name])
+            done[name] = (seen if name == "images" else given[name]).shapes()
         answer = [to_capsules(done[name]) for name in (*self.painted, *self.outputs)]
         return tuple(answer) if len(answer) > 1 else answer[0]
 
@@ -161,9 +161,3 @@ class Work:
         if "masks" in given:
             annotate.paint_masks(self.stage.transform, plan, spatial(given["masks"], (shape[-2], shape[-1])))
         return plan, done
-
-
-def _shapes(samples: Samples) -> Tensor | list[Tensor]:
-    if samples.alike:
-        return torch.tensor(samples.first.shape).expand(len(samples), -1)
-    return [torch.tensor(sample.shape) for sample in samples]

@@ -51,14 +51,13 @@ class Samples(Sequence[np.ndarray]):
 
     @cached_property
     def batch(self) -> Tensor:
-        """Samples that are alike as one tensor: a view if they lie in memory at equal distances, else a copy."""
-        first, n = self.first, len(self)
-        step = int(self._starts[1] - self._starts[0]) if n > 1 else first.nbytes
-        evenly = step >= first.nbytes > 0 and step % first.itemsize == 0
-        self.shared = evenly and bool((np.diff(self._starts) == step).all())
+        """Samples that are alike as one tensor: a view if they lie in memory end to end, else a copy."""
+        first = self.first
+        self.shared = first.nbytes > 0 and bool((np.diff(self._starts) == first.nbytes).all())
         if not self.shared:
             return torch.from_numpy(np.stack(self._arrays))
-        return torch.from_numpy(np.lib.stride_tricks.as_strided(first, (n, *first.shape), (step, *first.strides)))
+        memory = (ctypes.c_char * (len(self) * first.nbytes)).from_address(int(self._starts[0]))
+        return torch.from_numpy(np.ndarray((len(self), *first.shape), first.dtype, memory))
 
     def give_back(self) -> None:
         """Write what was done to `batch` to where the samples are, if it is a copy."""
@@ -70,12 +69,18 @@ class Samples(Sequence[np.ndarray]):
         """A tensor with a row for each sample, or a list of tensors if they are not alike."""
         return self.batch if self.alike else [torch.from_numpy(a) for a in self]
 
+    def shapes(self) -> np.ndarray | list[np.ndarray]:
+        """Each sample's shape as an array."""
+        if self.alike:
+            return np.full((len(self), self.first.ndim), self.first.shape)
+        return [np.array(sample.shape) for sample in self]
+
 
 def to_capsules(values: Any) -> list[Any]:
-    """What a Python function gives back to DALI: a capsule for each row of a tensor, or tensor of a list."""
-    # Rows of a table are quickly had from NumPy, which makes numbers of single values, though.
-    arrays = values.numpy() if isinstance(values, Tensor) and values.ndim > 1 else [v.numpy() for v in values]
-    return [ArrayToDLTensor(a) for a in arrays]
+    """What a Python function gives back to DALI: a capsule for each row of a table, or for each tensor of a list."""
+    if isinstance(values, Tensor) and values.ndim > 1:
+        values = values.numpy()  # whose rows are had in less time
+    return [ArrayToDLTensor(v.numpy() if isinstance(v, Tensor) else v) for v in values]
 
 
 @njit(cache=True, nogil=True)
