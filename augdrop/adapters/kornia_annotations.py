@@ -19,12 +19,16 @@ from augdrop.transforms.base import Transform
 
 def move_masks(transform: Transform, plan: Plan | Plans, masks: Tensor) -> Tensor:
     """Semantic masks ``[B, ..., H, W]``; B may be the samples of the plan, or all of their frames."""
+    if not len(plan):
+        return masks
     moved = follow_classes(transform, plan, masks.reshape(len(plan), -1, *masks.shape[-2:]))
     return moved.view(masks.shape)
 
 
 def move_points(transform: Transform, plan: Plan | Plans, points: Tensor) -> tuple[Tensor, Tensor]:
     """Keypoints ``[B, N, 2]``, and which of them can be seen, bool ``[B, N]``; twice as many of a mix."""
+    if not len(plan):
+        return points, torch.ones(points.shape[:-1], dtype=torch.bool)
     n, frames, each = len(plan), len(points) // len(plan), points.shape[-2]
     # A whole number is the centre of a pixel in kornia, and the edge of one in AugDrop.
     samples = [Objects(keypoints=p + 0.5) for p in points.reshape(n, frames * each, 2)]
@@ -51,7 +55,7 @@ def move_boxes(transform: Transform, plan: Plan | Plans, boxes: Boxes) -> tuple[
     """
     quads, there = _batched(boxes)
     b, n = there.shape
-    frames = b // len(plan)
+    frames = b // max(1, len(plan))
     # kornia's vertices lie on the centres of the outermost pixels.
     corners = torch.cat([quads.amin(-2), quads.amax(-2) + 1], -1)
     ids = torch.arange(b * n).view(b, n)

@@ -10,6 +10,9 @@ from kornia.augmentation.container.ops import AugmentationSequentialOps, ClassSe
 from kornia.augmentation.container.params import ParamItem
 from kornia.constants import DataKey
 
+from augdrop.errors import fail
+from augdrop.samples import roles
+
 
 class _Labels(ClassSequentialOps):
     @classmethod
@@ -49,3 +52,11 @@ class LabelledSequential(K.AugmentationSequential):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.transform_op = _Ops(self.data_keys)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and isinstance(args[0], dict):
+            unknown = [key for key in args[0] if str(key).lower() in roles.LABELS and key.lower() != "label"]
+            if unknown and any(getattr(module, "mixes_labels", False) for module in self.modules()):
+                fix = 'Call it "label"; what kornia does not know it hands on as it is.'
+                raise fail("LabelledSequential", got=repr(unknown[0]), expected='"label" or "class"', fix=fix)
+        return super().forward(*args, **kwargs)

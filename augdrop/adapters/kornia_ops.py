@@ -59,20 +59,13 @@ class KorniaDrop(_BasicAugmentationBase):
         n = batch_shape[0]
         with named(WHERE):
             draws = self.transform.draws(n, keys, epoch)
-        check_distinct(
-            f"{WHERE}: keys", draws.keys, "Number the samples; kornia's VideoSequential shares them by frames."
-        )
-        ids, epochs = torch.from_numpy(draws.keys), torch.from_numpy(draws.epochs)
+        fix = "Number the samples; kornia's VideoSequential shares a key among frames."
+        check_distinct(f"{WHERE}: keys", draws.keys, fix)
+        ids, epochs = torch.tensor(draws.keys), torch.tensor(draws.epochs)
         if self.same_on_batch and n:
             ids, epochs = ids[:1].repeat(n), epochs[:1].repeat(n)
-        shape = torch.tensor(tuple(batch_shape))
-        return {
-            "keys": ids,
-            "epochs": epochs,
-            "sample": torch.arange(n),
-            "batch_prob": torch.ones(n),
-            "forward_input_shape": shape,
-        }
+        drawn = {"keys": ids, "epochs": epochs, "sample": torch.arange(n)}
+        return drawn | {"batch_prob": torch.ones(n), "forward_input_shape": torch.tensor(tuple(batch_shape))}
 
     def forward(
         self,
@@ -113,7 +106,7 @@ class KorniaDrop(_BasicAugmentationBase):
         # Children that kornia knows nothing of may have resized the images since the parameters were drawn.
         params["forward_input_shape"][-3:] = torch.tensor(x.shape[-3:])
         if self.transform.uses_pixels and "plan" not in params:
-            params["plan"] = _encode(self._decide(self._by_sample(x, params), params))
+            params["plan"] = _encode(self._decide(x.view(_shape(params)), params))
         return self._paint(images, params)
 
     def _paint(self, images: Tensor, params: Params) -> Tensor:
@@ -127,11 +120,6 @@ class KorniaDrop(_BasicAugmentationBase):
             raise fail(f"{WHERE}: image", got=got, expected="a float tensor [B, C, H, W]", fix=fix)
         check_layout(WHERE, images.shape, "BCHW")
         return self.transform_tensor(images)
-
-    def _by_sample(self, x: Tensor, params: Params) -> Tensor:
-        """The images as ``[B, T, C, H, W]`` if a container has laid out frames as samples."""
-        frames = _frames(params)
-        return x if frames == 1 else x.view(-1, frames, *x.shape[1:])
 
     def _decide(self, x: Any, params: Params) -> Plan | Plans:
         frames = _frames(params)
@@ -147,15 +135,11 @@ class KorniaDrop(_BasicAugmentationBase):
                 fix = "Transform the image with these params first."
                 raise fail(WHERE, got="params without a plan", expected="those of a call with an image", fix=fix)
             return _decode(params["plan"], params["sample"])
-        samples = len(params["sample"]) // _frames(params)
-        frames = () if _frames(params) == 1 else (_frames(params),)
-        shape = (samples, *frames, *params["forward_input_shape"][-3:].tolist())
-        return self._decide(cast(Any, Shape(shape)), params)
+        return self._decide(Shape(_shape(params)), params)
 
     def apply_transform(self, input: Tensor, params: Params, flags: Any, transform: Any = None) -> Tensor:
         with named(WHERE):
-            x = self._by_sample(input, params)
-            return self.transform.apply(x, self.plan(params)).view(input.shape)
+            return self.transform.apply(input.view(_shape(params)), self.plan(params)).reshape(input.shape)
 
     def apply_transform_mask(self, input: Tensor, params: Params, flags: Any, transform: Any = None) -> Tensor:
         with named(WHERE):
@@ -214,20 +198,21 @@ class Mix(KorniaDrop, K.MixAugmentationBaseV2):
         return self._move_points(input, params)
 
     def apply_transform_class(self, input: Tensor, params: Params, flags: Any) -> Any:
-        plan = self.plan(params)
-        shape = (
-            len(params["sample"]) // _frames(params),
-            _frames(params),
-            *params["forward_input_shape"][-3:].tolist(),
-        )
         with named(WHERE):
-            return self.transform.mix_labels(input, plan, cast(Any, Shape(shape)))
+            return self.transform.mix_labels(input, self.plan(params), cast(Any, Shape(_shape(params))))
 
 
 def _frames(params: Params) -> int:
     """How often each sample's row was repeated, for the frames of a video."""
     sample = params["sample"]
     return int((sample == sample[0]).sum()) if len(sample) else 1
+
+
+def _shape(params: Params) -> tuple[int, ...]:
+    """The images by samples: ``[B, C, H, W]``, or ``[B, T, C, H, W]`` where a container has made frames of them."""
+    frames = _frames(params)
+    samples = len(params["sample"]) // frames
+    return (samples, *((frames,) if frames > 1 else ()), *params["forward_input_shape"][-3:].tolist())
 
 
 def _encode(plan: Plan | Plans) -> Tensor:

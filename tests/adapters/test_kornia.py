@@ -219,6 +219,14 @@ def test_labels_mix_alone_and_in_our_container(name, x):
     assert equal(got["image"], image) and torch.equal(got["label"], target) and got["name"] == "batch"
 
 
+def test_labels_by_a_name_that_kornia_does_not_know_are_refused_beside_a_mix(x):
+    sample = {"image": x, "labels": LABELS}
+    with pytest.raises(ad.AugDropError, match="LabelledSequential: got 'labels'"):
+        LabelledSequential(K.ImageSequential(ad.to_kornia(build("CutMix"))), data_keys=None)(sample)
+    erased = LabelledSequential(ad.to_kornia(build("Cutout")), data_keys=None)(sample)
+    assert torch.equal(erased["labels"], LABELS)
+
+
 def test_pairs_of_labels_come_as_the_core_gives_them(x):
     t = ad.CutMix(targets="pairs", seed=0)
     _, (a, b, lam) = ad.to_kornia(t)(x, LABELS, keys=KEYS)
@@ -373,6 +381,12 @@ def test_an_empty_batch_and_a_batch_of_one_pass(name):
     alone = torch.rand(1, 3, 16, 16)
     assert equal(op(alone, keys=[1]), alone)
     assert op(alone[:0]).shape == (0, 3, 16, 16)
+    if name != "Mixup":
+        keys = ["input", "mask", "bbox_xyxy", "keypoints", "class"]
+        nothing = LabelledSequential(op, data_keys=keys)(
+            alone[:0], alone[:0, :1], torch.zeros(0, 2, 4), torch.zeros(0, 3, 2), LABELS[:0]
+        )
+        assert [len(part) for part in nothing] == [0] * 5
 
 
 @pytest.mark.parametrize(
