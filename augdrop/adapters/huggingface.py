@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,11 @@ from augdrop.adapters.extras import require
 from augdrop.adapters.fields import Fields
 from augdrop.datasets import Keyed, keyed
 from augdrop.errors import fail
+from augdrop.keys import key_of
 from augdrop.transforms.base import Transform
+
+LABELS = ("label", "labels", "label_ids")
+"""Columns that Trainer leaves in, whatever the model takes."""
 
 
 def to_transformers(t: Transform, train_dataset: Any, collate_fn: Callable[..., Any] | None = None) -> dict[str, Any]:
@@ -27,21 +32,21 @@ def to_transformers(t: Transform, train_dataset: Any, collate_fn: Callable[..., 
     - ``train_dataset``: items carry their index as key. Only they are transformed: the same collator leaves
       evaluation and prediction alone, so that their labels stay integers.
     - ``data_collator``: collates, then transforms ``pixel_values`` ``[B, C, H, W]`` and ``labels``: class indices
-      ``[B]``, targets ``[B, K]``, or masks ``[B, H, W]``. A ``"key"`` of the items' own names them in place of the
-      index; models do not see it.
+      ``[B]``, targets ``[B, K]``, or masks ``[B, H, W]``. A ``"key"`` of the items' own, a number or a name, is
+      taken in place of the index; models do not see it.
     - ``callbacks``: one that sets the epoch, in any number of workers and processes. To have others too:
       ``parts = ad.to_transformers(t, train_set); parts["callbacks"] += [mine]``.
     - ``compute_loss_func``, if ``t`` mixes: cross entropy of soft targets in training and of integer labels in
       evaluation (binary cross entropy with ``multi_label=True``), a mean over all samples that an optimizer step
       accumulates. Without it, soft labels would make a model switch to binary cross entropy for the rest of the run.
 
-    Label smoothing is the transform's ``label_smoothing``. For keys of the data set's own to arrive, and for images
-    that ``set_transform`` makes, pass ``remove_unused_columns=False`` to ``TrainingArguments``.
+    Label smoothing is the transform's ``label_smoothing``. ``remove_unused_columns`` works as ever, but for keys, which
+    arrive; a data set for evaluation whose images ``set_transform`` makes still needs it to be False.
 
     Args:
         t: any AugDrop transform.
-        train_dataset: map-style, of dict items.
-        collate_fn: from dict items to a dict; Transformers' ``default_data_collator`` by default.
+        train_dataset: map-style, of dict items, or what ``collate_fn`` takes.
+        collate_fn: from items to a dict; Transformers' ``default_data_collator`` by default.
 
     Raises:
         AugDropError: in training, if images or labels are missing or cannot be followed, or if
@@ -65,11 +70,14 @@ def to_transformers(t: Transform, train_dataset: Any, collate_fn: Callable[..., 
         raise fail("to_transformers", got="targets='pairs'", expected="soft targets", fix="Leave targets= out.")
     with named("to_transformers: train_dataset"):
         items = TrainingItems(train_dataset.dataset if isinstance(train_dataset, keyed) else train_dataset)
+    collator = Collator(t, collate_fn or default_data_collator, fresh=collate_fn is None)
 
     class Epochs(TrainerCallback):
-        """Sets the epoch of the training items."""
+        """Sets the epoch of the training items, and which of their columns the model takes."""
 
-        def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **given: Any) -> None:
+            if args.remove_unused_columns:
+                collator.columns = {*inspect.signature(_base(model).forward).parameters, *LABELS}
             if own is not None and args.label_smoothing_factor:
                 raise fail(
                     "to_transformers: TrainingArguments",
@@ -81,12 +89,13 @@ def to_transformers(t: Transform, train_dataset: Any, collate_fn: Callable[..., 
         def on_epoch_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             items.set_epoch(int(state.epoch))
 
-    parts = {
-        "train_dataset": items,
-        "data_collator": Collator(t, collate_fn or default_data_collator, fresh=collate_fn is None),
-        "callbacks": [Epochs()],
-    }
+    parts = {"train_dataset": items, "data_collator": collator, "callbacks": [Epochs()]}
     return parts if own is None else parts | {"compute_loss_func": SoftLoss(own["multi_label"])}
+
+
+def _base(model: Any) -> Any:
+    """The model within PEFT's adapters, if there are any."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 class TrainingItem(Keyed):
@@ -108,18 +117,25 @@ class Collator:
 
     def __init__(self, t: Transform, collate_fn: Callable[..., Any], fresh: bool) -> None:
         self.transform, self.collate_fn, self.fresh = t, collate_fn, fresh
+        self.columns: set[str] | None = None  # all
 
     def __call__(self, items: Sequence[Any]) -> dict[str, Any]:
         """A batch for the model."""
         training = isinstance(items[0], TrainingItem)
-        batch = dict(self.collate_fn([i.item if isinstance(i, Keyed) else i for i in items]))
-        keys = batch.pop("key", None)
+        rows = [i.item if isinstance(i, Keyed) else i for i in items]
+        if training and self.columns:
+            rows = [self._taken(row) if isinstance(row, Mapping) else row for row in rows]
+        batch = dict(self.collate_fn(rows))
+        batch.pop("key", None)
         if not training:
             return batch
         with named("to_transformers"):
-            keys = torch.tensor([i.key for i in items]) if keys is None else keys
-            epochs = torch.tensor([i.epoch for i in items])
+            keys, epochs = np.array([_key(i) for i in items]), np.array([i.epoch for i in items])
             return batch | self.transform(self._part(batch), keys=keys, epoch=epochs, inplace=self.fresh)
+
+    def _taken(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What Trainer would leave of a row; it does not see that a training item is one."""
+        return {name: value for name, value in row.items() if name in (self.columns or ())}
 
     def _part(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """What the transform is to see of a batch."""
@@ -140,6 +156,12 @@ class Collator:
                 fix="Transform what has boxes before the image processor, by torchvision's or albumentations' route.",
             )
         return {name: batch[name] for name in ("pixel_values", "labels") if name in batch}
+
+
+def _key(item: Keyed) -> Any:
+    """The name of an item's own, if it has one, else its index."""
+    key = item.item.get("key", item.key) if isinstance(item.item, Mapping) else item.key
+    return key_of(key) if isinstance(key, (str, bytes)) else key
 
 
 class SoftLoss:
@@ -195,7 +217,7 @@ def to_datasets(
     Images are PIL images or arrays H×W×C, and come back as they came; so do masks. For a mix, labels become soft
     targets, float32 tensors ``[K]``. Rows are mixed among themselves: those of one ``dataset[[3, 1, 2]]``, which is how
     a ``DataLoader`` fetches a batch; ``dataset[3]`` alone has no partner, and stays as it is. It works in
-    ``dataset.map(..., batched=True)``, too.
+    ``dataset.map(..., batched=True)``, too, also of streams.
 
     Keys come from a column of integers or names; without, from ``ad.keys`` or torch's generator. The epoch is that of
     ``t.set_epoch``.

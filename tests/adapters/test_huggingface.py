@@ -190,6 +190,19 @@ def test_an_eraser_leaves_the_models_own_loss(tmp_path):
     assert model.config.problem_type == "single_label_classification"
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_columns_that_the_model_does_not_take(tmp_path, workers):
+    """Trainer takes them from all dict items by default; keys arrive none the less."""
+    mix = ad.CutMix(num_classes=5, seed=0)
+    rows = [{**item, "key": 100 + i, "image_id": i} for i, item in enumerate(ITEMS)]
+    model = Noting()
+    run = trainer(mix, model, tmp_path, rows, rows, dataloader_num_workers=workers, per_device_train_batch_size=8)
+    run._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(run.train_dataset)
+    run.train()
+    run.evaluate()
+    assert same(model.seen[0][1], mix(X, Y, keys=range(100, 108), epoch=0)[0]) and same(model.seen[1][1], X)
+
+
 def test_keys_of_the_items_win_and_models_do_not_see_them(tmp_path):
     mix = ad.CutMix(num_classes=5, seed=0)
     rows = [{**item, "key": 100 + i} for i, item in enumerate(ITEMS)]
@@ -198,6 +211,10 @@ def test_keys_of_the_items_win_and_models_do_not_see_them(tmp_path):
     assert sorted(batch) == ["labels", "pixel_values"]
     assert same(batch["pixel_values"], mix(X[:4], Y[:4], keys=range(100, 104), epoch=0)[0])
     trainer(mix, vit(), tmp_path, rows, rows, remove_unused_columns=False).train()
+    parts = ad.to_transformers(mix, [{**item, "key": f"{i}.jpg"} for i, item in enumerate(ITEMS)])
+    batch = parts["data_collator"]([parts["train_dataset"][i] for i in range(4)])
+    named = [ad.key_of(f"{i}.jpg") for i in range(4)]
+    assert same(batch["pixel_values"], mix(X[:4], Y[:4], keys=named, epoch=0)[0])
 
 
 def test_masks_follow():
@@ -246,7 +263,7 @@ def train_on(rows, folder, t=None, **options):
         (lambda f: ad.to_transformers(ad.CutMix(), iter(ITEMS)), "train_dataset: keyed: got list_iterator"),
         (
             lambda f: train_on([{"image": x, "labels": 1} for x in X], f),
-            "pixel_values: got labels, image|got image, lab",
+            "pixel_values: got labels;",
         ),
         (lambda f: train_on([{"pixel_values": x} for x in X], f), "labels: got pixel_values"),
         (lambda f: train_on(ITEMS, f, ad.CutMix()), "class indices without num_classes"),
@@ -352,6 +369,15 @@ def test_masks_and_boxes_follow():
     data.set_transform(with_boxes)
     found, whole = data[:]["objects"], torch.tensor([0.0, 0, 32, 32])
     assert all(b.format.value == "XYWH" for b in found) and any(not torch.equal(b[0], whole) for b in found if len(b))
+
+
+def test_a_stream_is_mixed_by_map():
+    data, pixels = table()
+    mix = ad.CutMix(num_classes=5, seed=0)
+    stream = data.to_iterable_dataset().map(ad.to_datasets(mix, key="idx"), batched=True, batch_size=4)
+    rows = list(stream)
+    x, y = mix(pixels[:4], Y[:4], keys=range(10, 14))
+    assert same(as_tensor([r["image"] for r in rows[:4]]), x) and same(torch.stack([r["label"] for r in rows[:4]]), y)
 
 
 def test_map_writes_soft_labels():
