@@ -24,15 +24,18 @@ from augdrop.tokens.evit import CosineKeep, EViT
 from augdrop.tokens.gmml import GMML
 from augdrop.tokens.hpm import HPM, absolute_loss, ema_momentum, relative_loss
 from augdrop.tokens.mae import MAE, dbot_target, mae_loss, patchify, removed_mean, unpatchify
+from augdrop.tokens.micdrop import MICDrop
 from augdrop.tokens.multi_block import IJEPA, VJEPA, truncate
 from augdrop.tokens.patch_dropout import PatchDropout
 from augdrop.tokens.perturb import perturbed_attention
 from augdrop.tokens.random_keep import RandomKeep
+from augdrop.tokens.random_ltd import GrowingLength, random_ltd
 from augdrop.tokens.reducer import Reduced, Reducer, Seen, compose
 from augdrop.tokens.region_keep import RegionKeep, from_plan
 from augdrop.tokens.selection import Selection, from_mask
 from augdrop.tokens.simmim import SimMIM, simmim_loss
 from augdrop.tokens.span import Span
+from augdrop.tokens.token_dropping import ImportanceTable, TokenDropping, drop_middle, sctd_loss
 from augdrop.tokens.tome import ToMe, merges, unmerge
 from augdrop.tokens.tube import Tube
 
@@ -55,7 +58,10 @@ __all__ = [
     "DynamicViT",
     "EViT",
     "EdgeDropout",
+    "GrowingLength",
     "HardMasking",
+    "ImportanceTable",
+    "MICDrop",
     "PatchDropout",
     "Predictor",
     "Puzzle",
@@ -71,6 +77,7 @@ __all__ = [
     "Span",
     "Threshold",
     "ToMe",
+    "TokenDropping",
     "TokenGrid",
     "Tube",
     "absolute_loss",
@@ -82,6 +89,7 @@ __all__ = [
     "consistency_loss",
     "dbot_target",
     "drop",
+    "drop_middle",
     "droppos_accuracy",
     "droppos_loss",
     "ema_momentum",
@@ -95,10 +103,12 @@ __all__ = [
     "palindrome_losses",
     "patchify",
     "perturbed_attention",
+    "random_ltd",
     "relative_loss",
     "removed_mean",
     "replace",
     "scores",
+    "sctd_loss",
     "sigma_at",
     "simmim_loss",
     "smoothing_map",
