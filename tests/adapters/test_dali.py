@@ -14,6 +14,7 @@ from nvidia.dali.pipeline import Pipeline, pipeline_def
 
 import augdrop as ad
 from augdrop.adapters.dali import to_dali
+from augdrop.adapters.dali.threads import free_beside
 from tests.adapters.dali_graph import KEYS, LAYOUTS, SIZE, images, run, same, source, to_layout
 from tests.transforms.cases import ALL, make
 
@@ -95,6 +96,32 @@ def test_the_epoch_is_set_or_rides_beside() -> None:
     stage = to_dali(ad.Cutout(8, seed=0))
     stage.set_epoch(3)
     assert same(run(stage, to_layout(x, "HWC"))[0], wants[1])
+
+
+def test_the_epoch_is_counted_in_batches_however_far_dali_works_ahead() -> None:
+    t, x = ad.Cutout(8, seed=0), images()
+
+    def counting(node: Any, keys: Any) -> Any:
+        epoch = fn.external_source(lambda info: np.array([info.iteration // 3]), batch=False)
+        return to_dali(t)(node, keys=keys, epoch=epoch)
+
+    for runs in (1, 3, 4, 7):
+        (got,) = run(counting, to_layout(x, "HWC"), runs=runs, options={"prefetch_queue_depth": 3})
+        assert same(got, t(x, keys=KEYS, epoch=(runs - 1) // 3))
+
+
+def test_a_stage_leaves_torchs_threads_alone() -> None:
+    seen = []
+
+    class Asking(ad.Cutout):
+        def apply(self, *args: Any, **given: Any) -> Any:
+            seen.append(torch.get_num_threads())
+            return super().apply(*args, **given)
+
+    before = torch.get_num_threads()
+    options: dict[str, Any] = {"exec_async": False, "exec_pipelined": False}  # so it runs in this thread
+    run(to_dali(Asking(8, seed=0)), to_layout(images(), "HWC"), options=options)
+    assert seen == [min(before, free_beside(2))] and torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("options", [{}, {"exec_dynamic": False}, {"exec_async": False, "exec_pipelined": False}])

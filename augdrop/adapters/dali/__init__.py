@@ -12,8 +12,18 @@ files, and a file's path below ``file_root`` is a good key (`augdrop.key_of` of 
         images = fn.resize(images, size=[224, 224])
         return stage(images, labels, keys=fn.get_property(jpegs, key="source_info"))
 
+DALI works ahead, so the epoch rides beside them as well. It can be told from the number of batches (``n`` an epoch)::
+
+        epoch = fn.external_source(lambda info: np.array([info.iteration // n]), batch=False)
+        return stage(images, labels, keys=..., epoch=epoch)
+
 Numbers are names, too: a reader that is given ``files=`` and ``labels=[i * classes + c for i, (_, c) in ...]`` returns
 one number a sample, from which the graph takes ``keys=number // classes`` and ``labels=number % classes``.
+
+A stage keeps nothing from batch to batch: checkpoints hold all there is if the readers' do. A graph with a stage cannot
+be serialized, as none with a Python function can. On the CPU a stage takes one pass of DALI's copy and paints that in
+place, on as many threads as DALI's own leave cores. GPU graphs are made of DALI's operators and small functions on the
+host; how they fit together is tested without a GPU, what they paint is tested on the CPU.
 """
 
 from __future__ import annotations
@@ -61,7 +71,8 @@ def to_dali(
     * ``epoch``: an integer, or one a sample that rides as data; by default what ``stage.set_epoch`` has set.
     * ``boxes`` ``[K, 4]`` and ``keypoints`` ``[P, 2 or 3]`` or ``[K, P, 3]`` of a sample; the transform's
       ``annotations`` policy says what becomes of them.
-    * ``masks``: a class for each pixel: HW, or with one channel HWC or CHW; of a video, one a frame.
+    * ``masks``: a class for each pixel: HW, or with one channel HWC or CHW; of a video, one a frame. (Instance masks
+      are not taken.)
     * ``scores``: a map ``[h, w]`` a sample, for attentive methods.
     * ``layout``: of the images, where DALI doesn't know it.
 

@@ -46,6 +46,13 @@ class Geometry(NamedTuple):
             )
         if self == ("ltrb", False):
             return boxes
+        if self.ratio and len(boxes) and float(boxes.max()) > 2:
+            raise fail(
+                "to_dali: boxes",
+                got=f"a coordinate of {float(boxes.max()):.5g}",
+                expected="shares of the image, as ratio=True says",
+                fix="Boxes in pixels need no ratio=.",
+            )
         boxes = boxes.double()
         if self.bbox_format == "xywh":
             boxes = torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)

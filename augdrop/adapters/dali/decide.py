@@ -15,6 +15,7 @@ from augdrop.errors import fail
 from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.transforms.base import Transform
+from augdrop.transforms.composition import Compose
 
 _REMEMBERED = 8
 """Plans that are kept. DALI prefetches, so the operators of several batches ask in turns."""
@@ -76,7 +77,7 @@ class Decider:
             if not t.uses_pixels:
                 raise fail("to_dali: scores", got=type(t).__name__, expected="an attentive method", fix="Leave it out.")
             given["scores"], images = scores, None
-        if t.uses_boxes:
+        if uses_boxes(t):
             given["boxes"] = [torch.zeros(0, 4)] * len(keys) if boxes is None else list(boxes)
         if t.uses_pixels and images is not None:
             return self._decide(keys, epochs, shape, images, given)
@@ -129,6 +130,11 @@ class Decider:
         else:
             plan = t.decide(images[:n], t.draws(n, keys, epochs), **given)
         return plan if n == batch else _pad(plan, n, batch)
+
+
+def uses_boxes(t: Transform) -> bool:
+    """Do plans depend on the samples' object boxes?"""
+    return t.uses_boxes or (isinstance(t, Compose) and any(map(uses_boxes, t.members)))
 
 
 def _pad(plan: Plan | Plans, n: int, batch: int) -> Plan | Plans:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from augdrop.adapters.dali import annotate, native
+from augdrop.adapters.dali.decide import uses_boxes
 from augdrop.adapters.dali.keys import read_epochs, read_keys
 from augdrop.adapters.dali.layouts import channels_first, check_layout, spatial
 from augdrop.errors import fail
@@ -46,7 +47,7 @@ def run(stage: Stage, images: Any, given: Mapping[str, Any], keys: Any, epoch: A
             ops=ndd,
             layout=layout,
             scores=columns.get("scores"),
-            boxes=columns.get("boxes") if t.uses_boxes else None,
+            boxes=columns.get("boxes") if uses_boxes(t) else None,
         )
     else:
         done = _paint(stage, images, layout, ids, epochs, columns)

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import do_not_convert
+from nvidia.dali.pipeline import Pipeline, do_not_convert
 from torch import Tensor
 
 from augdrop.adapters.dali import annotate, native
+from augdrop.adapters.dali.decide import uses_boxes
 from augdrop.adapters.dali.keys import read_epochs, read_keys
 from augdrop.adapters.dali.layouts import channels_first, check_layout, spatial
 from augdrop.adapters.dali.samples import Samples, to_capsules
+from augdrop.adapters.dali.threads import at_most, free_beside
 from augdrop.errors import fail
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def add(stage: Stage, images: DataNode, given: Mapping[str, Any], keys: Any, epo
             ops=fn,
             layout=layout,
             scores=nodes.get("scores"),
-            boxes=nodes.get("boxes") if stage.transform.uses_boxes else None,
+            boxes=nodes.get("boxes") if uses_boxes(stage.transform) else None,
         )
         seen = images.shape()
     else:
@@ -102,8 +104,16 @@ class Work:
     ) -> None:
         self.stage, self.names, self.outputs, self.painted = stage, names, outputs, painted
         self.layout, self.epoch = layout, None if "epoch" in names else epoch
+        pipeline = Pipeline.current()
+        assert pipeline is not None
+        self.threads = free_beside(pipeline.num_threads)
 
-    def __call__(self, images: Any, layouts: Any, *columns: Any) -> Any:
+    def __call__(self, *inputs: Any) -> Any:
+        """Capsules in, capsules out."""
+        with at_most(self.threads):
+            return self._run(*inputs)
+
+    def _run(self, images: Any, layouts: Any, *columns: Any) -> Any:
         seen, given = Samples(images), {n: Samples(c) for n, c in zip(self.names, columns, strict=True)}
         layout = check_layout(Samples(layouts[:1]).first.tobytes().decode(), self.layout)
         keys = read_keys(given.pop("keys").tensors())

@@ -56,7 +56,7 @@ class Samples(Sequence[np.ndarray]):
         self.shared = first.nbytes > 0 and bool((np.diff(self._starts) == first.nbytes).all())
         if not self.shared:
             return torch.from_numpy(np.stack(self._arrays))
-        memory = (ctypes.c_char * (len(self) * first.nbytes)).from_address(int(self._starts[0]))
+        memory: Any = (ctypes.c_char * (len(self) * first.nbytes)).from_address(int(self._starts[0]))
         return torch.from_numpy(np.ndarray((len(self), *first.shape), first.dtype, memory))
 
     def give_back(self) -> None:

@@ -43,8 +43,8 @@ class Stage:
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of calls that bring none.
 
-        A pipeline has prefetched some batches by then, so set it before the first run, and after ``reset()`` of an
-        iterator that was made with ``prefetch_queue_depth=1``; or let the epoch ride as data.
+        A pipeline prefetches, so some batches ahead have been planned by then. For an epoch that begins with the right
+        batch, let it ride as data (see `augdrop.adapters.dali`).
         """
         self.transform.set_epoch(epoch)
 
