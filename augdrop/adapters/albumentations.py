@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from importlib.metadata import PackageNotFoundError, version
 from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from augdrop.adapters.checks import check_layout, named
+from augdrop.adapters.albumentations_arrays import IMAGES, WHERE, corners, images_of, integer, pixels, shape_of, sides
+from augdrop.adapters.checks import named
 from augdrop.adapters.description import describe, rebuild
 from augdrop.adapters.extras import require
 from augdrop.adapters.follow import follow, follow_classes
@@ -38,10 +37,6 @@ require("albumentations", extra="albumentations", least="2.0.8", package=_distri
 import albumentations as A  # noqa: E402
 
 from augdrop.adapters.albumentations_hooks import Hooks  # noqa: E402
-
-WHERE = "to_albumentations"
-IMAGES = {"volume": 1, "volumes": 2, "image": 0, "images": 1}
-"""Where the canvas is seen, in albumentations' own order, and how many axes come before H."""
 
 
 class Draw(NamedTuple):
@@ -89,18 +84,15 @@ class AugDrop(Hooks, A.DualTransform):
         found = next((name for name in IMAGES if data.get(name) is not None), None)
         if found is None:
             raise fail(WHERE, got=", ".join(data), expected=" or ".join(IMAGES), fix="Name the image.")
-        shape = _shape(data[found], IMAGES[found])
-        key = data.get("key")
-        if key is not None and (isinstance(key, bool) or not isinstance(key, (int, np.integer))):
-            fix = "Name samples by number, or by augdrop.key_of(name)."
-            raise fail(f"{WHERE}: key", got=repr(key), expected="an integer", fix=fix)
+        shape = shape_of(data[found], IMAGES[found])
+        key = random.getrandbits(63) if data.get("key") is None else integer(data["key"])
         with named(WHERE):
-            draws = self.drop.draws(1, carried=np.array([random.getrandbits(63) if key is None else key]))  # type: ignore[arg-type]
+            draws = self.drop.draws(1, carried=np.array([key]))  # type: ignore[arg-type]
             drawn = Draw(int(draws.keys[0]), int(draws.epochs[0]), shape)
             if not (self.drop.uses_pixels or self.drop.uses_boxes):
                 return drawn
-            x = _images(np.asarray(data[found]), IMAGES[found]) if self.drop.uses_pixels else Shape(shape)
-            given = {"boxes": [_corners(data, shape[-2:])]} if self.drop.uses_boxes else {}
+            x = images_of(np.asarray(data[found]), IMAGES[found]) if self.drop.uses_pixels else Shape(shape)
+            given = {"boxes": [corners(data, shape[-2:])]} if self.drop.uses_boxes else {}
             return drawn._replace(plan=self.drop.decide(x, draws, **given))  # type: ignore[arg-type]
 
     def _plan(self, drawn: Draw) -> Plan | Plans:
@@ -127,7 +119,7 @@ class AugDrop(Hooks, A.DualTransform):
     def _paint(self, array: Any, drop: Draw, axes: int) -> Any:
         if isinstance(array, list):  # AlbumentationsX hands lists of images on as they are
             return list(self._paint(np.stack(array), drop, axes))
-        x = _images(array, axes)
+        x = images_of(array, axes)
         with named(WHERE):
             painted = self.drop.apply(x if axes else x[0], self._plan(drop))
         channels = painted.movedim(-3, -1)
@@ -172,14 +164,14 @@ class AugDrop(Hooks, A.DualTransform):
             fix = "Convert them, or leave them out."
             raise fail(f"{WHERE}: bboxes", got="oriented boxes", expected="upright ones", fix=fix)
         plan, size = self._plan(drop), drop.shape[-2:]
-        corners = _pixels(bboxes, size)
+        given = pixels(bboxes, size)
         with named(WHERE):
-            (after,) = follow(self.drop, plan, [Objects(boxes=corners, fields={"row": torch.arange(len(corners))})])
+            (after,) = follow(self.drop, plan, [Objects(boxes=given, fields={"row": torch.arange(len(given))})])
         rows = after.fields["row"].numpy()
         left = np.array(bboxes[rows])
         assert after.boxes is not None
-        changed = (after.boxes != corners[rows]).any(1).numpy()
-        left[changed, :4] = (after.boxes.numpy() / _sides(size))[changed]
+        changed = (after.boxes != given[rows]).any(1).numpy()
+        left[changed, :4] = (after.boxes.numpy() / sides(size))[changed]
         return left
 
     def apply_to_keypoints(self, keypoints: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:
@@ -257,34 +249,3 @@ def to_albumentations(transform: Transform, p: float = 1.0) -> AugDrop:
             got, fix = "a policy that flags boxes", 'Use Policy(removed="remove"); labels go with their boxes.'
             raise fail(WHERE, got=got, expected="one that removes them: there is no place for flags", fix=fix)
     return AugDrop(transform, p=p)
-
-
-def _shape(images: Any, axes: int) -> tuple[int, ...]:
-    """The shape ``[1, C, H, W]`` or ``[1, T, C, H, W]`` of arrays H×W or H×W×C with ``axes`` more before H."""
-    shape = np.shape(images)
-    if len(shape) not in (axes + 2, axes + 3):
-        expected = f"H×W or H×W×C{f', with {axes} axes before' if axes else ''}"
-        raise fail(WHERE, got=f"shape {shape}", expected=expected, fix="Name images by what they are: image, volume …")
-    h, w, c = shape[axes:] if len(shape) == axes + 3 else (*shape[axes:], 1)
-    check_layout(WHERE, (h, w, c), "HWC")
-    return (1, *((math.prod(shape[:axes]),) if axes else ()), c, h, w)
-
-
-def _images(array: np.ndarray, axes: int) -> Tensor:
-    """Arrays as `_shape` says."""
-    array = array[..., None] if array.ndim == axes + 2 else array
-    return edge.to_image(array).reshape(_shape(array, axes))
-
-
-def _pixels(bboxes: np.ndarray, size: tuple[int, ...]) -> Tensor:
-    """Boxes in pixels, float64 ``[K, 4]``, less the rounding of albumentations' float32 shares of the sides."""
-    return torch.from_numpy(np.round(bboxes[:, :4].astype(np.float64) * _sides(size), 3))
-
-
-def _sides(size: tuple[int, ...]) -> np.ndarray:
-    return np.array(size)[[1, 0, 1, 0]]
-
-
-def _corners(data: dict[str, Any], size: tuple[int, ...]) -> Tensor:
-    boxes = data.get("bboxes")
-    return _pixels(np.zeros((0, 4)) if boxes is None or not len(boxes) else np.asarray(boxes), size)

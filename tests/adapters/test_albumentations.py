@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import augdrop as ad
 from augdrop.adapters.description import describe, rebuild
-from tests.adapters.cases import NAMES, make
+from tests.adapters.cases import NAMES, Brightest, make
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (40, 48, 3), dtype=np.uint8)
@@ -39,6 +39,8 @@ class Stripes(ad.RegionalDropout):
 def build(name, **options):
     if name == "Stripes":
         return Stripes(seed=0, **options)
+    if name == "Brightest":
+        return Brightest(seed=0, **options)
     if name == "RegionalDropout":
         return ad.RegionalDropout(ad.regions.RandomGrid((8, 16)), fill="mean", seed=0, **options)
     if name == "OneOf":
@@ -50,7 +52,7 @@ def build(name, **options):
     return make(name, **options)
 
 
-ERASING = [name for name in [*NAMES, "Stripes"] if not build(name).mixes]
+ERASING = [name for name in [*NAMES, "Stripes", "Brightest"] if not build(name).mixes]
 MIXING = [name for name in NAMES if make(name).mixes]
 
 

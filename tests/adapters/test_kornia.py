@@ -10,7 +10,7 @@ from kornia.geometry.boxes import Boxes
 
 import augdrop as ad
 from augdrop.adapters.kornia import LabelledSequential
-from tests.adapters.cases import NAMES, make
+from tests.adapters.cases import NAMES, Brightest, make
 
 KEYS = [11, 4, 8, 1000, 5, 77]
 LABELS = torch.tensor([0, 1, 2, 3, 4, 0])
@@ -28,10 +28,12 @@ def build(name, **options):
         return Stripes(seed=0, **options)
     if name == "AttentiveOneOf":
         return ad.OneOf([ad.AttentiveCutMix(num_classes=5), ad.GridMask((8, 16))], seed=0)
+    if name == "Brightest":
+        return Brightest(seed=0, **options)
     return make(name, **options)
 
 
-ALL = [*NAMES, "Stripes", "AttentiveOneOf"]
+ALL = [*NAMES, "Stripes", "Brightest", "AttentiveOneOf"]
 COMPOSED = ["Compose", "OneOf", "AttentiveOneOf"]
 MIXES = [name for name in ALL if build(name).mixes]
 BLENDS = ["Mixup", "OneOf"]
@@ -104,16 +106,8 @@ def test_a_list_of_masks_goes_one_by_one(x, masks):
     assert torch.equal(torch.cat(listed).long(), expected)
 
 
-class Attentive(Stripes):
-    """Looks at pixels, and mixes nothing."""
-
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.uses_pixels = True
-
-
 def test_a_list_of_masks_follows_a_plan_that_came_from_pixels(x, masks):
-    t = Attentive(annotations=ad.Policy(masks="fill"), seed=0)
+    t = Brightest(annotations=ad.Policy(masks="fill"), seed=0)
     for member in (t, ad.OneOf([t, ad.Cutout(8, annotations=ad.Policy(masks="fill"))], seed=0)):
         aug = K.AugmentationSequential(ad.to_kornia(member), data_keys=["input", "mask"])
         with ad.keys(KEYS):
