@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class Log:
         self._sources: dict[int, Tensor] = {}
         self._shortened: dict[int, range] = {}
         # A method that draws on the host is no part of a graph. Not a decorator: that would import the compiler.
-        self.select: Callable[..., Selection | None] = torch.compiler.disable(self._select)
+        self.select: Callable[..., Selection | None] = cast(Any, torch.compiler.disable(self._select))
 
     @property
     def selection(self) -> Selection | None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from augdrop.errors import fail
 from augdrop.tokens.base import Selector
 from augdrop.tokens.log import Log
+from augdrop.tokens.models.family import drops
 from augdrop.tokens.reducer import Reducer, Seen
 from augdrop.tokens.selection import Selection
 from augdrop.tokens.span import Span
@@ -91,14 +92,14 @@ def _place_span(log: Log, span: Span, blocks: range, stack: ExitStack) -> None:
         family.check_once("a span")
         # Behind its last block the sequence is whole again.
         selection = log.select(span.selector, args[0], blocks[:-1] or range(first, first))
-        if selection is None:
+        whole.clear()
+        if not drops(selection):
             return None
-        whole[:] = [args[0]]
+        whole.append(args[0])
         return (selection.gather(args[0]), *args[1:])
 
     def come_back(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor | None:
-        selection = log.selections.get(first)
-        return None if selection is None else selection.scatter(out, whole.pop())
+        return log.selections[first].scatter(out, whole.pop()) if whole else None
 
     def rows() -> Tensor | None:
         selection = log.selections.get(first)
@@ -144,7 +145,11 @@ def _reduce_block(
     # are called one by one, and all of their parts are the model's own.
     def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         family.check_once("a reducer")
-        x = family.attend(block, x, *args, **kwargs)
+        if method.at_input:
+            return family.feed(block, family.attend(block, shortened(x), *args, **kwargs))
+        return family.feed(block, shortened(family.attend(block, x, *args, **kwargs)))
+
+    def shortened(x: Tensor) -> Tensor:
         keys, attention = tapped.pop("k", None), None
         if method.needs == "attention":
             logits = tapped.pop("q") @ keys.mT * keys.shape[-1] ** -0.5
@@ -154,7 +159,7 @@ def _reduce_block(
         reduced = method.reduce(x, Seen(i, family.prefix, attention, shown, log.sizes))
         ids.follow(reduced.source, reduced.x.shape[1])
         log.record(i, reduced)
-        return family.feed(block, reduced.x)
+        return reduced.x
 
     replace_forward(block, forward, stack)
 

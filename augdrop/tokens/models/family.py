@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,13 @@ from augdrop.tokens.selection import Selection
 
 Select = Callable[..., Selection | None]
 """Takes the tokens ``[B, prefix + N, D]``, and their grid if it is no other than the stem's."""
+
+
+def drops(selection: Selection | None) -> TypeGuard[Selection]:
+    """Do not all tokens go on as they are? A copy would have another memory layout, and sums another order."""
+    if selection is None:
+        return False
+    return selection.keep.shape[1] < selection.total or selection.order is not None or selection.padded
 
 
 class Family:
@@ -48,7 +55,7 @@ class Family:
 
         def gather(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor | None:
             selection = select(out)
-            return None if selection is None else selection.gather(out)
+            return selection.gather(out) if drops(selection) else None
 
         stack.callback(self.embedded.register_forward_hook(gather).remove)
 

@@ -12,7 +12,7 @@ from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from timm.models.eva import EvaAttention, EvaBlock, EvaBlockPostNorm
 from torch import Tensor, nn
 
-from augdrop.tokens.models.family import Select
+from augdrop.tokens.models.family import Select, drops
 from augdrop.tokens.models.timm_vit import TimmViT
 
 
@@ -25,7 +25,7 @@ class Keep(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         selection = self.select(x)
-        return (x, None) if selection is None else (selection.gather(x), selection.ids.clamp(min=0).to(x.device))
+        return (selection.gather(x), selection.ids.clamp(min=0).to(x.device)) if drops(selection) else (x, None)
 
 
 class TimmEva(TimmViT):
