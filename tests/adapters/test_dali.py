@@ -193,7 +193,9 @@ def from_files(folder: Path, stage: Any, batch: int, checkpoint: str | None = No
     def pipe() -> Any:
         files, labels = fn.readers.file(file_root=str(folder), random_shuffle=True, pad_last_batch=True, name="reader")
         keys = fn.get_property(files, key="source_info")
-        return *stage(fn.decoders.image(files), labels, keys=keys), keys
+        batches = -(-11 // batch)
+        epoch = fn.external_source(lambda info: np.array([info.iteration // batches]), batch=False)
+        return *stage(fn.decoders.image(files), labels, keys=keys, epoch=epoch), keys
 
     built = pipe(checkpoint=checkpoint)
     built.build()
@@ -217,12 +219,12 @@ def epoch_of(pipe: Any, batches: int) -> dict[str, tuple[np.ndarray, np.ndarray]
 def test_a_shuffling_reader_at_any_batch_size(folder: Path, batch: int) -> None:
     t = ad.RandomErasing(p=1.0, seed=0)
     pipe = from_files(folder, to_dali(t, padded=True), batch, seed=batch)
-    for _ in range(2):
+    for epoch in range(2):
         seen = epoch_of(pipe, -(-11 // batch))
         assert len(seen) == 11
         for name, (x, y) in seen.items():
             raw = torch.from_numpy(np.array(PIL.Image.open(folder / name))).movedim(-1, 0)
-            assert np.array_equal(x, t(raw, keys=ad.key_of(name)).movedim(0, -1).numpy())
+            assert np.array_equal(x, t(raw, keys=ad.key_of(name), epoch=epoch).movedim(0, -1).numpy())
             assert y.tolist() == ["ab".index(name[0])]
 
 
