@@ -13,7 +13,8 @@ from typing import Any
 from augdrop.fills import Fill
 from augdrop.registry import METHODS, method
 from augdrop.schedules import Ramp
-from augdrop.transforms.base import Transform, valid_options
+from augdrop.transforms.base import Transform
+from augdrop.transforms.options import valid_options
 
 
 def add_to(commands: Any) -> None:

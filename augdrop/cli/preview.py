@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from augdrop.citation import Citation
 from augdrop.cli.apply import Size, whole
 from augdrop.cli.contact_sheet import Row, contact_sheet
 from augdrop.cli.images import LoadedImage, load, save
@@ -20,7 +21,7 @@ from augdrop.cli.recipe import build
 from augdrop.cli.worker import batch, decide, paint
 from augdrop.errors import fail, nearest
 from augdrop.registry import METHODS
-from augdrop.transforms.base import Citation, Transform
+from augdrop.transforms.base import Transform
 
 _MOST = 4
 """Images on one sheet; more would be too small to see."""

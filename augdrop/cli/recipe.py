@@ -24,9 +24,10 @@ from augdrop.errors import AugDropError, fail, nearest
 from augdrop.fills import NAMED, Fill, as_fill
 from augdrop.registry import METHODS
 from augdrop.schedules import Ramp
-from augdrop.transforms.base import Transform, valid_options
+from augdrop.transforms.base import Transform
 from augdrop.transforms.composition import Compose, OneOf
 from augdrop.transforms.identity import Identity
+from augdrop.transforms.options import valid_options
 
 _NAMES = {**METHODS, "Identity": Identity}
 _FOR_TRAINING = (

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from augdrop.citation import Citation
 from augdrop.errors import fail, nearest
 from augdrop.keys import Ids, resolve
 from augdrop.rng import Draws, stream_key
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.base import Citation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import FIRST, Draws, uniform_pair
 from augdrop.tokens.base import Selector
 from augdrop.tokens.selection import Selection, from_mask
-from augdrop.transforms.base import Citation
 from augdrop.transforms.checks import check_choice, check_positive, check_range, check_share, check_whole
 
 TRIES = 10

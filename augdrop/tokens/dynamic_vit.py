@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.tokens.actions import drop, highest, places
 from augdrop.tokens.reducer import Reduced, Reducer, Seen
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.base import Citation
 from augdrop.transforms.checks import check_share
 
 
@@ -55,10 +55,8 @@ class DynamicViT(Reducer):
     """Keep the tokens that a predictor at each stage would rather keep: the policy at inference.
 
     Rao, Zhao, Liu, Lu, Zhou & Hsieh (2021), DynamicViT: efficient vision transformers with dynamic token
-    sparsification, arXiv 2106.02034. After stage s ``int(total * keep ** s)`` tokens are left. The authors decide at
-    the input of the blocks 3, 6 and 9, for which there is `selection`; as a reducer it decides between the attention
-    and the MLP of a block, where predictors that were trained at the input see other features. Training the predictors,
-    with Gumbel-softmax policies and distillation, is not part of this class.
+    sparsification, arXiv 2106.02034. It decides at the input of the blocks 3, 6 and 9; after stage s ``int(total * keep
+    ** s)`` tokens are left. Training the predictors, with Gumbel-softmax and distillation, is not part of this.
 
     Args:
         predictors: one for each layer, anything that takes ``[B, N, D]`` to ``[B, N, 2]``, keeping first.
@@ -79,6 +77,7 @@ class DynamicViT(Reducer):
     total: int = 196
     keep: float = 0.7
     ordered: bool = True
+    at_input = True
     citation = Citation(
         "Rao, Zhao, Liu, Lu, Zhou & Hsieh",
         2021,

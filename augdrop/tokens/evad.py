@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.tokens.actions import drop, highest, places, unchanged
 from augdrop.tokens.budgets import kept
 from augdrop.tokens.reducer import Reduced, Reducer, Seen
-from augdrop.transforms.base import Citation
 from augdrop.transforms.checks import check_choice, check_positive, check_share, check_whole
 
 

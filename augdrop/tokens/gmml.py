@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.kernels.noise import law, values
 from augdrop.keys import Ids
@@ -15,7 +16,6 @@ from augdrop.pairing import pair
 from augdrop.rng import FIRST, Draws, header, stream_key
 from augdrop.tokens.block_mask import BlockMask
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.base import Citation
 from augdrop.transforms.checks import check_share
 
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import Draws
 from augdrop.tokens.base import Selector
 from augdrop.tokens.budgets import kept
 from augdrop.tokens.choose import check_scores
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.base import Citation
 from augdrop.transforms.checks import check_share, check_whole
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import Draws
 from augdrop.tokens.base import Selector
@@ -15,7 +16,6 @@ from augdrop.tokens.budgets import Rule, kept
 from augdrop.tokens.choose import check_scores, lowest
 from augdrop.tokens.draw import subsets
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.base import Citation
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.keys import Ids, resolve
 from augdrop.regions.mask import bernoulli_map
 from augdrop.rng import Draws, stream_key
 from augdrop.tokens.actions import hide
-from augdrop.transforms.base import Citation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+from augdrop.citation import Citation
 from augdrop.rng import stream_key
 from augdrop.tokens.budgets import Count, Ratio
 from augdrop.tokens.random_keep import RandomKeep
 from augdrop.tokens.span import Span
-from augdrop.transforms.base import Citation
 from augdrop.transforms.checks import check_whole
 
 CITATION = Citation(

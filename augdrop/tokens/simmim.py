@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import Draws
 from augdrop.tokens.base import Selector
 from augdrop.tokens.draw import subsets
 from augdrop.tokens.mae import patchify, removed_mean
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.base import Citation
 from augdrop.transforms.checks import check_share, check_whole
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from augdrop.citation import Citation
 from augdrop.tokens.actions import unchanged
 from augdrop.tokens.reducer import Reduced, Reducer, Seen
-from augdrop.transforms.base import Citation
 from augdrop.transforms.checks import check_whole
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
+from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import Draws
 from augdrop.tokens.base import Selector
 from augdrop.tokens.draw import subsets
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.base import Citation
 from augdrop.transforms.checks import check_share
 
 

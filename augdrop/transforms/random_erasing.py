@@ -7,10 +7,12 @@ from typing import Any, ClassVar, Literal, Unpack
 import numpy as np
 from torch import Tensor
 
+from augdrop.citation import Citation
 from augdrop.fills import Fill, Noise
 from augdrop.regions.random_boxes import AreaBoxes
-from augdrop.transforms.base import Citation, Options, batch_size
+from augdrop.transforms.base import batch_size
 from augdrop.transforms.checks import check_choice, check_range, check_whole
+from augdrop.transforms.options import Options
 from augdrop.transforms.regional import RegionalDropout
 
 _IMAGENET_MEAN = (0.4914, 0.4822, 0.4465)

@@ -19,8 +19,9 @@ from augdrop.regions.base import Region
 from augdrop.rng import Draws, header, stream_key
 from augdrop.samples import edge
 from augdrop.transforms import single
-from augdrop.transforms.base import MIX_OPTIONS, OPTIONS, MixOptions, Shape, Transform, advice, batch_size
+from augdrop.transforms.base import Shape, Transform, batch_size
 from augdrop.transforms.checks import check_choice, check_probability, check_share
+from augdrop.transforms.options import MIX_OPTIONS, OPTIONS, MixOptions, advice
 
 
 class Sampler(Protocol):

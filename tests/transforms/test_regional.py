@@ -132,7 +132,7 @@ def test_with_plan_takes_partners_from_elsewhere_too():
 
 
 def test_defaults_are_told():
-    from augdrop.transforms.base import valid_options
+    from augdrop.transforms.options import valid_options
 
     assert valid_options(ad.RandomErasing)["p"] == 0.5 and ad.RandomErasing().p == 0.5
     assert valid_options(ad.CutMix)["per"] == "sample" and "per" not in valid_options(ad.Cutout)
