@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, Self, TypedDict
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 
 from augdrop import labels
 from augdrop.annotations import ERASING, MIXING, Policy
+from augdrop.citation import Citation
 from augdrop.errors import fail, nearest
 from augdrop.keys import Ids, resolve
 from augdrop.plan import Plan
@@ -19,52 +20,6 @@ from augdrop.plans import Plans
 from augdrop.rng import Draws, stream_key
 from augdrop.samples import unpack
 from augdrop.transforms import compiled
-
-
-class Citation(NamedTuple):
-    """Where a method comes from."""
-
-    authors: str
-    year: int
-    title: str
-    arxiv: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.authors} ({self.year}), {self.title}" + (f", arXiv {self.arxiv}" if self.arxiv else "")
-
-
-class Options(TypedDict, total=False):
-    """Options of every method.
-
-    p: chance of each sample, in [0, 1], or a schedule such as `augdrop.Ramp`.
-    seed: any integer; None takes one from torch's generator when the transform is made.
-    annotations: what happens to boxes, masks and keypoints.
-    per_frame: give each frame of a video a region of its own.
-    labels_getter: where the labels are, as torchvision's CutMix takes it.
-    """
-
-    p: float | Callable[[Any], Any]
-    seed: int | None
-    annotations: Policy | None
-    per_frame: bool
-    labels_getter: Any
-
-
-class MixOptions(Options, total=False):
-    """Options of every method that mixes samples.
-
-    num_classes: needed for class indices.
-    label_smoothing: as timm: ``smoothing / num_classes`` everywhere, and the rest on the class.
-    multi_label: targets are multi-hot; smoothing then goes towards one half.
-    targets: ``"soft"`` for ``[B, num_classes]``, ``"pairs"`` for ``(y_a, y_b, lam)``.
-    per: who shares a draw: ``"sample"`` (nobody), ``"pair"`` or ``"batch"`` (the original papers' rule).
-    """
-
-    num_classes: int | None
-    label_smoothing: float
-    multi_label: bool
-    targets: str
-    per: str
 
 
 class Transform(v2.Transform):
@@ -270,45 +225,3 @@ def _is_labels(inputs: tuple[Any, ...]) -> bool:
 def _parameters(cls: type) -> str:
     names = [n for n in inspect.signature(cls.__init__).parameters if n not in ("self", "options")]  # type: ignore[misc]
     return ", ".join(names)
-
-
-OPTIONS: dict[str, Any] = {
-    "p": 1.0,
-    "seed": None,
-    "annotations": None,
-    "per_frame": False,
-    "labels_getter": "default",
-}
-"""The options of every method, with their defaults."""
-
-MIX_OPTIONS: dict[str, Any] = {
-    "num_classes": None,
-    "label_smoothing": 0.0,
-    "multi_label": False,
-    "targets": "soft",
-    "per": "sample",
-}
-"""The further options of methods that mix samples."""
-
-
-def valid_options(cls: type[Transform]) -> dict[str, Any]:
-    """All parameters of a method by name, with their defaults."""
-    parameters = inspect.signature(cls.__init__).parameters
-    valid = {n: p.default for n, p in parameters.items() if n not in ("self", "options")}
-    if "options" in parameters:
-        mixing = "MixOptions" in str(parameters["options"].annotation)
-        options = OPTIONS | (MIX_OPTIONS if mixing else {}) | dict(cls.defaults)
-        valid |= {n: v for n, v in options.items() if n not in valid}
-    return valid
-
-
-ELSEWHERE = {"beta": "alpha", "scale": "area", "value": "fill"}
-"""Parameters by the names that torchvision and the papers' authors have for them."""
-
-
-def advice(cls: type[Transform], option: str) -> str:
-    """What to do about an option that a method does not have."""
-    valid = valid_options(cls)
-    if option == "inplace":
-        return "It goes with each call: t(x, inplace=True)."
-    return f"Here it is {ELSEWHERE[option]!r}." if ELSEWHERE.get(option) in valid else nearest(option, valid)
