@@ -55,6 +55,9 @@ class Reducer:
     proportional: ClassVar[bool] = False
     """Add the log of the sizes to the attention's logits, so that a merged token weighs as much as its parts?"""
 
+    at_input: ClassVar[bool] = False
+    """Work before the block's attention, where it `needs` nothing, and not behind it?"""
+
     def __post_init__(self) -> None:
         if self.layers is not None and any(not isinstance(i, int) or i < 0 for i in self.layers):
             raise fail(f"{type(self).__name__}: layers", got=self.layers, expected="numbers from 0", fix="")
