@@ -29,7 +29,8 @@ def to_kornia(transform: Transform, *, keepdim: bool = False, data_keys: Sequenc
       goes NaN. A mix doubles the rows: first those of the sample, then what its partner brings. After the call
       ``op.box_origin`` has for each row its box's position in the given ones, flattened (-1: none), so that
       ``labels.flatten()[op.box_origin]`` are the labels; ``op.boxes_visible`` and ``op.keypoints_visible`` have the
-      policy's flags. A box that a rotation has tilted is judged by the upright box around it.
+      policy's flags. A box that a rotation has tilted is judged by the upright box around it; kornia's corners
+      lie on the outermost pixels, and are read so.
     * Class labels: kornia's own container raises ``NotImplementedError`` for a mix; use `LabelledSequential`, or the op
       alone.
     * ``params`` of a call do it again: they hold keys and epochs, from which the plan follows, or the plan itself where
