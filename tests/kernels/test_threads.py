@@ -13,7 +13,7 @@ from augdrop.kernels import threads as pool
 from augdrop.kernels.dispatch import apply
 from tests.kernels.cases import FILLS, WHERES, alike, images, opacities, plan_for, threads
 
-SIZE = (224, 200)
+SIZE = (448, 200)
 
 
 def cases():
