@@ -135,6 +135,13 @@ def test_segmentation_masks(name: str, dtype: torch.dtype, form: str) -> None:
     assert same(got, t(images(), keys=KEYS))
 
 
+def test_masks_beside_images_that_differ_in_channels_alone() -> None:
+    t = ad.Cutout(12, annotations=ad.Policy(masks="fill", mask_fill=7), seed=0)
+    x, masks = [torch.zeros(c, *SIZE, dtype=torch.uint8) for c in (3, 1, 3, 1, 1)], torch.zeros(5, *SIZE)
+    _, painted = run(to_dali(t), x, "CHW", masks=masks)
+    assert np.array_equal(np.stack(painted), t({"image": images(), "masks": masks}, keys=KEYS)["masks"].numpy())
+
+
 def test_everything_at_once_in_the_documented_order() -> None:
     t = ad.CutMix(annotations=ad.Policy(boxes="filter", removed="flag"), seed=0)
     corners, masks = boxes(), torch.randint(0, 20, (len(KEYS), *SIZE))
@@ -162,6 +169,11 @@ def test_what_cannot_be_followed() -> None:
         (ad.Mixup(seed=0), {"masks": torch.zeros(5, *SIZE)}, "got a blend of two images"),
         (ad.CutMix(seed=0), {"boxes": [torch.zeros(2, 5)] * 5}, r"boxes: got \(2, 5\) for a sample"),
         (ad.CutMix(seed=0), {"boxes": [torch.tensor([[5.0, 5, 1, 1]])] * 5}, "expected finite x0 <= x1"),
+        (
+            ad.CutMix(seed=0),
+            {"masks": [torch.zeros(H, W)] * 4 + [torch.zeros(H, 9)]},
+            r"masks: got \(24, 32\) float32 and",
+        ),
         (ad.CutMix(seed=0), {"masks": torch.zeros(5, *SIZE, 3)}, "with one channel HWC or CHW"),
     )
     for t, given, message in cases:

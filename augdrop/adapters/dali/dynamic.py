@@ -13,7 +13,7 @@ from torch import Tensor
 from augdrop.adapters.dali import annotate, native
 from augdrop.adapters.dali.decide import uses_boxes
 from augdrop.adapters.dali.keys import read_epochs, read_keys
-from augdrop.adapters.dali.layouts import channels_first, check_layout, spatial
+from augdrop.adapters.dali.layouts import channels_first, check_layout, one_tensor, spatial
 from augdrop.errors import fail
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _follow(
     plan = stage.plan(keys, epochs, shape, given, x)
     done: dict[str, Any] = dict(stage.follow(plan, shape, given))
     if "masks" in given:
-        done["masks"] = torch.stack(list(given["masks"]))
+        done["masks"] = one_tensor(given["masks"])
         annotate.paint_masks(stage.transform, plan, spatial(done["masks"], (shape[-2], shape[-1])))
     return plan, done
 

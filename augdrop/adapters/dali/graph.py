@@ -15,7 +15,7 @@ from torch import Tensor
 from augdrop.adapters.dali import annotate, native
 from augdrop.adapters.dali.decide import uses_boxes
 from augdrop.adapters.dali.keys import read_epochs, read_keys
-from augdrop.adapters.dali.layouts import channels_first, check_layout, spatial
+from augdrop.adapters.dali.layouts import channels_first, check_layout, one_tensor, spatial
 from augdrop.adapters.dali.samples import Samples, to_capsules
 from augdrop.adapters.dali.threads import at_most, free_beside
 from augdrop.errors import fail
@@ -105,8 +105,7 @@ class Work:
         self.stage, self.names, self.outputs, self.painted = stage, names, outputs, painted
         self.layout, self.epoch = layout, None if "epoch" in names else epoch
         pipeline = Pipeline.current()
-        assert pipeline is not None
-        self.threads = free_beside(pipeline.num_threads)
+        self.threads = free_beside(pipeline.num_threads if pipeline and pipeline.num_threads else 0)
 
     def __call__(self, *inputs: Any) -> Any:
         """Capsules in, capsules out."""
@@ -121,14 +120,15 @@ class Work:
         self.stage.decider.check(keys, len(keys))
         if "images" not in self.painted:
             shape = channels_first(torch.empty(len(keys), *seen.first.tolist(), device="meta"), layout).shape
-            done = self._follow(shape, keys, epochs, {name: samples.tensors() for name, samples in given.items()})[1]
+            done = self._follow(shape, keys, epochs, {n: samples.tensors() for n, samples in given.items()})[1]
+            painted = [given[name] for name in self.painted]
         elif seen.alike:
             done = self._paint(seen.batch, layout, keys, epochs, {n: samples.tensors() for n, samples in given.items()})
-            seen.give_back()
+            painted = [seen if name == "images" else given[name] for name in self.painted]
         else:
-            done = self._paint_sizes(seen, layout, keys, epochs, given)
-        if "masks" in given and given["masks"].alike:
-            given["masks"].give_back()
+            done, painted = self._paint_sizes(seen, layout, keys, epochs, given), []
+        for samples in painted:
+            samples.give_back()
         for name in self.painted:
             done[name] = (seen if name == "images" else given[name]).shapes()
         answer = [to_capsules(done[name]) for name in (*self.painted, *self.outputs)]
@@ -142,7 +142,7 @@ class Work:
         for at in self.stage.groups([image.shape for image in seen]):
             some: dict[str, Any] = {n: [torch.from_numpy(samples[b]) for b in at] for n, samples in given.items()}
             if "masks" in some:
-                some["masks"] = torch.stack(some["masks"])
+                some["masks"] = one_tensor(some["masks"])
             batch = torch.from_numpy(np.stack([seen[b] for b in at]))
             done = self._paint(batch, layout, keys[at], epochs[at] if isinstance(epochs, np.ndarray) else epochs, some)
             for i, b in enumerate(at):
@@ -169,5 +169,7 @@ class Work:
         plan = self.stage.plan(keys, epochs, shape, given, x)
         done = self.stage.follow(plan, shape, given)
         if "masks" in given:
-            annotate.paint_masks(self.stage.transform, plan, spatial(given["masks"], (shape[-2], shape[-1])))
+            annotate.paint_masks(
+                self.stage.transform, plan, spatial(one_tensor(given["masks"]), (shape[-2], shape[-1]))
+            )
         return plan, done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from augdrop.errors import fail
@@ -41,6 +42,21 @@ def channels_first(images: Tensor, layout: str) -> Tensor:
             fix="Name the layout that they have.",
         )
     return images.movedim(-1, -3) if layout.endswith("C") else images
+
+
+def one_tensor(masks: Tensor | list[Tensor]) -> Tensor:
+    """The segmentation masks of images of one size as one tensor."""
+    if isinstance(masks, Tensor):
+        return masks
+    kinds = {f"{tuple(m.shape)} {str(m.dtype).removeprefix('torch.')}" for m in masks}
+    if len(kinds) > 1:
+        raise fail(
+            "to_dali: masks",
+            got=" and ".join(sorted(kinds)),
+            expected="one shape and dtype for images of one size",
+            fix="Resize masks with the images.",
+        )
+    return torch.stack(masks)
 
 
 def spatial(masks: Tensor, size: tuple[int, int]) -> Tensor:
