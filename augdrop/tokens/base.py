@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from augdrop.citation import Citation
-from augdrop.errors import fail, nearest
+from augdrop.errors import fail
 from augdrop.keys import Ids, resolve
 from augdrop.rng import Draws, stream_key
+from augdrop.tokens.presets import Presets
 from augdrop.tokens.selection import Selection
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Selector:
+class Selector(Presets):
     """Base of the methods that select tokens: ``method(x, keys=None, epoch=None) -> Selection``.
 
     Args:
@@ -32,19 +32,10 @@ class Selector:
     training_only: ClassVar[bool] = True
     """Does a model in eval mode keep all tokens?"""
     citation: ClassVar[Citation | None] = None
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Named sets of parameters: what the paper says, what the reference does."""
 
     def __post_init__(self) -> None:
         if self.seed is None:
             object.__setattr__(self, "seed", int(torch.empty((), dtype=torch.int64).random_()))
-
-    @classmethod
-    def preset(cls, name: str, **overrides: Any) -> Self:
-        """The method with a named set of parameters (see ``presets``), some of them overridden."""
-        if name not in cls.presets:
-            raise fail(f"{cls.__name__}.preset", got=repr(name), expected="a preset", fix=nearest(name, cls.presets))
-        return cls(**{**cls.presets[name], **overrides})
 
     def __call__(self, x: Tensor, *, keys: Ids | None = None, epoch: Ids | None = None, **given: Any) -> Selection:
         """Select among the tokens of ``x [B, prefix + N, ...]``; of ``x`` only the shape and the device count."""

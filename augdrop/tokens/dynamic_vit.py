@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +79,7 @@ class DynamicViT(Reducer):
     keep: float = 0.7
     ordered: bool = True
     at_input = True
+    presets: ClassVar = {"paper": {}, "reference": {"ordered": False}}
     citation = Citation(
         "Rao, Zhao, Liu, Lu, Zhou & Hsieh",
         2021,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -78,7 +78,7 @@ class EVAD(Reducer):
     Args:
         grid: the clip's tokens.
         keep: kept share, of all tokens including the keyframe's, rounded up.
-        weight: of the keyframe's queries; the authors take 4 with ``keep=0.6``.
+        weight: of the keyframe's queries; the authors take 4 with ``keep=0.6``, the preset ``"fewer"``.
         ordered: kept tokens in ascending order, or (the authors') best first: see `restore`.
 
     Example:
@@ -95,6 +95,7 @@ class EVAD(Reducer):
     weight: float = 1.0
     ordered: bool = True
     needs = "attention"
+    presets: ClassVar = {"paper": {}, "fewer": {"keep": 0.6, "weight": 4.0}, "reference": {"ordered": False}}
     citation = Citation(
         "Chen, Tong, Song, Wu & Wang",
         2023,

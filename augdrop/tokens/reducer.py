@@ -7,7 +7,9 @@ from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
+from augdrop.citation import Citation
 from augdrop.errors import fail
+from augdrop.tokens.presets import Presets
 
 
 class Seen(NamedTuple):
@@ -43,7 +45,7 @@ class Reduced(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Reducer:
+class Reducer(Presets):
     """Base of the methods that reduce tokens layer by layer; `augdrop.tokens.attach` puts one into a model.
 
     Args:
@@ -55,6 +57,7 @@ class Reducer:
     proportional: ClassVar[bool] = False
     """Add the log of the sizes to the attention's logits, so that a merged token weighs as much as its parts?"""
 
+    citation: ClassVar[Citation | None] = None
     at_input: ClassVar[bool] = False
     """Work before the block's attention, where it `needs` nothing, and not behind it?"""
 

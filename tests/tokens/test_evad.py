@@ -101,6 +101,13 @@ def test_restored_as_the_reference_does_tokens_lie_at_others_places():
     assert torch.equal(restore(x, source, GRID), restore(x, source, GRID, rule="reference"))
 
 
+def test_presets():
+    few = EVAD.preset("fewer", grid=GRID)
+    assert (few.keep, few.weight, few.ordered) == (0.6, 4.0, True) and not EVAD.preset("reference", grid=GRID).ordered
+    with pytest.raises(ad.AugDropError, match="reference"):
+        EVAD.preset("refrence", grid=GRID)
+
+
 def test_keep_all_is_the_identity():
     x = torch.randn(2, 12, 5)
     assert EVAD(grid=GRID, keep=1.0).reduce(x, Seen(3, 0, attention(12))).x is x

@@ -135,6 +135,16 @@ def test_merged_tokens_come_back_to_the_grid():
         assert {tuple(row.tolist()) for row in back[b]} == {tuple(row.tolist()) for row in features[b]}
 
 
+@pytest.mark.parametrize(
+    "method", [EViT(keep=0.5), ToMe(r=3), policy(0.5), evad(0.75)], ids=["evit", "tome", "dyn", "evad"]
+)
+def test_a_reducer_is_one_graph(method):
+    x, keys = torch.randn(2, 17, WIDTH), torch.randn(2, 2, 17, 4)
+    seen = Seen(1, 1, torch.randn(2, 2, 17, 17).softmax(-1), keys)
+    compiled = torch.compile(lambda x: method.reduce(x, seen).x, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), method.reduce(x, seen).x)
+
+
 def test_gradients_flow_through_all_of_them():
     model, x = build("timm plain"), images()
     for method in (EViT(layers=LAYERS, keep=0.5), ToMe(r=3), policy(0.5)):
