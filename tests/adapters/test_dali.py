@@ -313,6 +313,11 @@ def test_a_declared_layout_names_nameless_images_and_is_checked() -> None:
         run(lambda node, keys: to_dali(t)(node, keys=keys, layout="WHC"), x, None)
 
 
+def test_operators_cannot_look_at_pixels() -> None:
+    with pytest.raises(ad.AugDropError, match="got no score maps for AttentiveCutMix"):
+        run(to_dali(ad.AttentiveCutMix(seed=0), route="native"), to_layout(images(), "HWC"))
+
+
 def test_bad_arguments() -> None:
     t = ad.Cutout(8, seed=0)
     cases: Any = (

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augdrop.errors import fail
+from augdrop.errors import AugDropError, fail
 from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.transforms.base import Transform
@@ -67,12 +67,7 @@ class Decider:
         epochs = np.array(np.broadcast_to(epochs, keys.shape), np.int64)
         given: dict[str, Any] = {}
         if t.uses_pixels and scores is None and images is None:
-            raise fail(
-                "to_dali: scores",
-                got=f"no score maps for {type(t).__name__}",
-                expected="scores=, a DataNode of maps [h, w]",
-                fix="Compute them in the graph, or use route='kernel', which can look at the pixels.",
-            )
+            raise no_scores(t)
         if scores is not None:
             if not t.uses_pixels:
                 raise fail("to_dali: scores", got=type(t).__name__, expected="an attentive method", fix="Leave it out.")
@@ -130,6 +125,16 @@ class Decider:
         else:
             plan = t.decide(images[:n], t.draws(n, keys, epochs), **given)
         return plan if n == batch else _pad(plan, n, batch)
+
+
+def no_scores(t: Transform) -> AugDropError:
+    """The error of an attentive method that can see neither score maps nor pixels."""
+    return fail(
+        "to_dali: scores",
+        got=f"no score maps for {type(t).__name__}",
+        expected="scores=, a map [h, w] for each sample",
+        fix="Compute them in the graph, or use route='kernel', which can look at the pixels.",
+    )
 
 
 def uses_boxes(t: Transform) -> bool:

@@ -39,7 +39,7 @@ def run(stage: Stage, images: Any, given: Mapping[str, Any], keys: Any, epoch: A
     ids = read_keys(_column("keys", keys, n))
     epochs = epoch if epoch is None or isinstance(epoch, int) else read_epochs(_column("epoch", epoch, n))
     stage.decider.check(ids, n)
-    if stage.route_for(images.device.device_type) == "native":
+    if stage.route_for(images.device.device_type, given) == "native":
         shape = channels_first(torch.empty(n, *images.shape[0], device="meta"), layout).shape
         done = _follow(stage, shape, ids, epochs, columns)[1]
         painted = native.paint(

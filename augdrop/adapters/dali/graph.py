@@ -40,7 +40,7 @@ def add(stage: Stage, images: DataNode, given: Mapping[str, Any], keys: Any, epo
     # goes on by a reshape, which moves no bytes, but has to wait for the function: it takes the shapes from it.
     # (`preserve` keeps DALI from making one node of several equal ones.)
     results, painted = {name: given[name] for name in around & set(given)}, {}
-    if stage.route_for(images.device) == "native":
+    if stage.route_for(images.device, given) == "native":
         results["images"] = native.paint(
             *(stage.transform, images, stage.decide, nodes["keys"], nodes.get("epoch", epoch)),
             ops=fn,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from augdrop.adapters.dali import annotate, dynamic, graph
 from augdrop.adapters.dali.boxes import Geometry
-from augdrop.adapters.dali.decide import Decider
+from augdrop.adapters.dali.decide import Decider, no_scores
 from augdrop.annotations.objects import Objects
 from augdrop.errors import fail, nearest
 from augdrop.plan import Plan
@@ -79,7 +79,7 @@ class Stage:
         run = graph.add if isinstance(images, DataNode) else dynamic.run
         return run(self, images, given, keys, epoch, layout)
 
-    def route_for(self, device: str) -> str:
+    def route_for(self, device: str, given: Mapping[str, Any]) -> str:
         """The route for images on a device."""
         route = self.route or ("native" if device == "gpu" else "kernel")
         if route == "kernel" and device == "gpu":
@@ -89,6 +89,8 @@ class Stage:
                 expected="images on the CPU",
                 fix="Choose route='native', or put the stage before .gpu().",
             )
+        if route == "native" and self.transform.uses_pixels and "scores" not in given:
+            raise no_scores(self.transform)
         return route
 
     def outputs(self, given: Mapping[str, Any]) -> list[str]:
