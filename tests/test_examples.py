@@ -15,10 +15,13 @@ pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
 
 ROOT = Path(__file__).parents[1]
-SHORT = {"train_classifier.py": ["--epochs", "1", "--width", "4"]}
+PRETRAINING = ("mae", "droppos", "hpm")
+SHORT = {"train_classifier.py": ["--epochs", "1", "--width", "4"]} | {
+    f"{name}_pretrain.py": ["--epochs", "2"] for name in PRETRAINING
+}
 """Arguments that make an example shorter; the others run as they are."""
-ELSEWHERE = {"demo.py"}
-"""Examples with tests of their own."""
+ELSEWHERE = {"demo.py", "tiny_vit.py"}
+"""Examples with tests of their own, and what examples share."""
 
 
 def run(name, *arguments, cwd):
@@ -44,6 +47,20 @@ def test_example_runs_without_arguments(name, said):
 
 def test_training_loop_learns(said):
     assert float(said("training_loop.py")[0].split()[-1].rstrip("%")) > 50
+
+
+@pytest.mark.parametrize("name", PRETRAINING)
+def test_pretraining_learns_and_draws(name, said):
+    text, folder = said(f"{name}_pretrain.py")
+    first, last = (float(line.split()[-1]) for line in text.splitlines() if line.startswith("epoch"))
+    assert last < 0.9 * first
+    probes = next(line for line in text.splitlines() if line.startswith("linear probe"))
+    assert float(probes.split()[-2].rstrip("%")) > 70  # chance is 10
+    with Image.open(folder / f"{name}.png") as picture:
+        assert picture.width > 600 and picture.height > 300
+    if name == "droppos":
+        right = next(line for line in text.splitlines() if line.startswith("positions"))
+        assert float(right.split("images: ")[1].split("%")[0]) > 10  # chance is 6.2
 
 
 def test_replay_is_equal(said):

@@ -1,0 +1,162 @@
+"""What the pre-training examples share: a tiny vision transformer, images, a linear probe, and a picture."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw
+from skimage import data
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+from torchvision.transforms import v2
+from train_classifier import digits, folders
+
+from augdrop.tokens import patchify
+
+
+def blocks(width: int, depth: int) -> nn.Sequential:
+    """Transformer blocks and a last norm; heads are 32 wide."""
+    layers = [
+        nn.TransformerEncoderLayer(width, width // 32, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True)
+        for _ in range(depth)
+    ]
+    return nn.Sequential(*layers, nn.LayerNorm(width))
+
+
+def sincos(side: int, width: int) -> Tensor:
+    """Fixed position embeddings ``[side * side, width]``: half of the channels for rows, half for columns."""
+    rates = 100 ** -torch.linspace(0, 1, width // 4)
+    waves = torch.arange(side)[:, None] * rates
+    axis = torch.cat([waves.sin(), waves.cos()], 1)
+    return torch.cat([axis.repeat_interleave(side, 0), axis.repeat(side, 1)], 1)
+
+
+class TinyViT(nn.Module):
+    """Patches, a class token, fixed positions, and pre-norm blocks."""
+
+    def __init__(self, size: int, channels: int, patch: int, width: int = 64, depth: int = 3) -> None:
+        super().__init__()
+        self.patch, self.side, self.width = patch, size // patch, width
+        self.embed = nn.Linear(patch * patch * channels, width)
+        self.register_buffer("positions", sincos(self.side, width))
+        self.cls = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.blocks = blocks(width, depth)
+
+    def patches(self, images: Tensor) -> Tensor:
+        """Embedded patches ``[B, N, width]``, without positions."""
+        return self.embed(patchify(images, self.patch))
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """``[B, K, width]`` to ``[B, 1 + K, width]``: the class token comes first."""
+        return self.blocks(torch.cat([self.cls.expand(len(tokens), -1, -1), tokens], 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.encode(self.patches(images) + self.positions)
+
+
+def arguments(description: str, epochs: int) -> argparse.Namespace:
+    """The command line of an example."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="digits", help="digits, photographs, or a folder of class folders (CIFAR-10)")
+    parser.add_argument("--epochs", type=int, default=epochs)
+    parser.add_argument("--size", type=int, default=32, help="side of the images from a folder, in pixels")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("."), help="where the picture goes")
+    return parser.parse_args()
+
+
+def load(given: argparse.Namespace) -> tuple[TensorDataset, TensorDataset, int]:
+    """Training set and held-out set, normalised to mean 0 and variance 1; and the side of a patch."""
+    if given.data == "digits":
+        train, test = digits()
+    elif given.data == "photographs":
+        train, test = photographs(given.size)
+    else:
+        train, test, _ = folders(Path(given.data), given.size)
+    mean, std = train.tensors[0].mean((0, 2, 3), keepdim=True), train.tensors[0].std((0, 2, 3), keepdim=True)
+    train, test = (TensorDataset((part.tensors[0] - mean) / std, part.tensors[1]) for part in (train, test))
+    size = train.tensors[0].shape[-1]
+    print(f"{len(train)} images of {size}×{size} to train on, {len(test)} held out")
+    return train, test, max(2, size // 8)
+
+
+def photographs(size: int, count: int = 3000) -> tuple[TensorDataset, TensorDataset]:
+    """Crops of photographs that scikit-image ships, each photograph a class: its right third is held out."""
+    pictures = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket(), data.hubble_deep_field(), data.retina()]
+    generator = torch.Generator().manual_seed(0)
+    parts = []
+    for left, right, n in ((0, 2 / 3, count), (2 / 3, 1, count // 4)):
+        crops, labels = [], torch.arange(n) % len(pictures)
+        for label in labels:
+            image = torch.from_numpy(pictures[label].copy()).permute(2, 0, 1) / 255
+            image = image[..., int(left * image.shape[2]) : int(right * image.shape[2])]
+            side = int(min(image.shape[1:]) * (0.3 + 0.4 * torch.rand((), generator=generator)))
+            top, x = (int(torch.randint(n - side, (), generator=generator)) for n in image.shape[1:])
+            crops.append(v2.functional.resized_crop(image, top, x, side, side, [size, size], antialias=True))
+        parts.append(TensorDataset(torch.stack(crops), labels))
+    return parts[0], parts[1]
+
+
+def fit(model: nn.Module, images: Tensor, loss_of: Callable[[Tensor, int], Tensor], given) -> list[float]:
+    """Train on batches of image numbers, by ``loss_of(numbers, epoch)``: the mean loss of every epoch."""
+    optimizer = torch.optim.AdamW(model.parameters(), given.lr, betas=(0.9, 0.95), weight_decay=0.05)
+    steps = given.epochs * -(-len(images) // given.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, given.lr, total_steps=steps, pct_start=0.1)
+    losses = []
+    for epoch in range(given.epochs):
+        total = 0.0
+        for index in torch.randperm(len(images)).split(given.batch):
+            loss = loss_of(index, epoch)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.item() * len(index)
+        losses.append(total / len(images))
+        if epoch == 0 or (epoch + 1) % max(1, given.epochs // 10) == 0:
+            print(f"epoch {epoch + 1}: loss {losses[-1]:.4f}", flush=True)
+    return losses
+
+
+@torch.no_grad()
+def probe(model: TinyViT, train: TensorDataset, test: TensorDataset) -> float:
+    """Held-out accuracy of a linear classifier on the frozen model's mean patch token."""
+    model.eval()
+    (x, y), (x_test, y_test) = (
+        (torch.cat([model(images)[:, 1:].mean(1) for images in part.tensors[0].split(512)]), part.tensors[1])
+        for part in (train, test)
+    )
+    model.train()
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    return float(classifier.fit(x.numpy(), y.numpy()).score(x_test.numpy(), y_test.numpy()))
+
+
+def picture(path: Path, rows: dict[str, Tensor], losses: list[float], scale: int = 64) -> None:
+    """Save rows of images ``[n, C, H, W]`` with their names, and the loss of every epoch below."""
+    low, high = rows["image"].amin(), rows["image"].amax()
+    n, margin = len(rows["image"]), 110
+    canvas = Image.new("RGB", (margin + n * (scale + 4), len(rows) * (scale + 4) + 150), "white")
+    draw = ImageDraw.Draw(canvas)
+    for r, (name, images) in enumerate(rows.items()):
+        pixels = ((images - low) / (high - low)).clamp(0, 1).mul(255).byte()
+        draw.text((6, r * (scale + 4) + scale // 2 - 6), name, "black")
+        for i, image in enumerate(v2.functional.grayscale_to_rgb(pixels)):
+            tile = v2.functional.to_pil_image(image).resize((scale, scale), Image.Resampling.NEAREST)
+            canvas.paste(tile, (margin + i * (scale + 4), r * (scale + 4) + 2))
+    top, bottom, width = len(rows) * (scale + 4) + 16, canvas.height - 24, canvas.width - margin - 8
+    steps = [margin + width * i / max(1, len(losses) - 1) for i in range(len(losses))]
+    least, most = min(losses), max(losses)
+    heights = [bottom - (loss - least) / max(1e-9, most - least) * (bottom - top) for loss in losses]
+    draw.line([(margin, top), (margin, bottom), (margin + width, bottom)], "grey")
+    draw.line(list(zip(steps, heights, strict=True)), "black", 2)
+    draw.text((6, top - 6), f"loss {most:.3f}", "black")
+    draw.text((6, bottom - 6), f"loss {least:.3f}", "black")
+    draw.text((margin, bottom + 6), f"epoch 1 to {len(losses)}", "black")
+    canvas.save(path)
+    print(f"picture: {path}")
