@@ -13,14 +13,16 @@ from sklearn.datasets import load_sample_images
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
-def arguments(description, **defaults):
+def arguments(description, images=256, **defaults):
     """The command line of a pipeline; ``defaults`` adds ``--name VALUE`` options."""
     parser = argparse.ArgumentParser(description=description.split("\n\n")[0])
     parser.add_argument(
         "--data", type=Path, help="a folder of class folders; by default photographs that packages ship"
     )
     parser.add_argument("--out", type=Path, default=Path("pipeline-output"), help="where the preview picture goes")
-    parser.add_argument("--images", type=int, default=256, help="how many images to run through")
+    parser.add_argument(
+        "--images", type=int, default=images, help=f"how many images to run through, {images} by default"
+    )
     for name, value in defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"{value} by default")
     given = parser.parse_args()

@@ -287,7 +287,7 @@ def compare(photographs, ts, sizes):
 
 def main():
     torch.set_num_threads(1)  # on images this small, threads would only wait for each other
-    args = arguments(__doc__, batches="1,7,32")
+    args = arguments(__doc__, images=32, batches="1,7,32")
     items, classes = files(args.data, args.images)
     with tempfile.TemporaryDirectory() as folder:
         copies = [(smaller(path, Path(folder), i), label) for i, (path, label) in enumerate(items)]
