@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import comparison, feature_maps, hosts, loader, machine, memory, ours, plot, report
+from benchmarks import comparison, feature_maps, hosts, loader, machine, memory, ours, plot, report, tokens
 from benchmarks.peers import PEERS
 from benchmarks.timing import FULL, QUICK, Effort, Row
 
@@ -53,6 +53,7 @@ def sections(effort: Effort, library: str | None, data: str | None) -> dict[str,
         "feature maps": lambda: feature_maps.rows(effort),
         "loader": lambda: loader.rows(effort, data),
         "memory": lambda: memory.rows(effort),
+        "tokens": lambda: tokens.rows(effort),
     }
 
 

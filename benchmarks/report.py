@@ -104,6 +104,21 @@ SECTIONS: dict[str, tuple[str, str, tuple[Column, ...]]] = {
         "`clone` is there to check the measure, and has to come out as 1.",
         (NAME, STATE, SHAPE, ("MiB", lambda r: number(r.value)), ("share", lambda r: number(r.share)), TARGET),
     ),
+    "tokens": (
+        "Tokens",
+        "Selecting and gathering tokens, and whole models on what is kept, against what each is to be compared with.",
+        (
+            NAME,
+            ("beside", lambda r: r.peer or "–"),
+            STATE,
+            SHAPE,
+            DTYPE,
+            ("ours", lambda r: f"{number(r.value)} {r.unit}"),
+            ("theirs", lambda r: "–" if r.peer_value is None else f"{number(r.peer_value)} {r.unit}"),
+            ("ours / theirs", lambda r: number(r.to_peer)),
+            TARGET,
+        ),
+    ),
 }
 """Title, what is measured, and columns of each section."""
 
@@ -117,6 +132,8 @@ NUMBERS = {
     "ours",
     "host's own",
     "ours / host's",
+    "theirs",
+    "ours / theirs",
     "images/s",
     "cost",
     "alone, µs an image",
