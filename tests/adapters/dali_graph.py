@@ -23,6 +23,10 @@ def images(layout: str = "HWC", dtype: torch.dtype = torch.uint8, batch: int = l
     return x / 255 if dtype.is_floating_point else x
 
 
+ALONE = {"exec_async": False, "exec_pipelined": False}
+"""One batch at a time: DALI may abort the process if a graph fails while it is at the next batches."""
+
+
 def to_layout(x: Tensor, layout: str) -> Tensor:
     return x.permute(LAYOUTS[layout]).contiguous()
 
@@ -37,7 +41,7 @@ def run(
     stage: Any, x: Any, layout: str | None = "HWC", keys: Any = KEYS, runs: int = 1, options: Any = None, **given: Any
 ) -> list[Any]:
     """The outputs of the last of some runs, each a list of arrays; tensors and lists among ``given`` become nodes."""
-    pipe: Any = Pipeline(len(x), num_threads=2, device_id=None, **(options or {}))
+    pipe: Any = Pipeline(len(x), num_threads=2, device_id=None, **(ALONE if options is None else options))
     with pipe:
         nodes = {n: source(v) if isinstance(v, (Tensor, list, np.ndarray)) else v for n, v in given.items()}
         out = stage(source(x, layout), keys=None if keys is None else source(keys), **nodes)
