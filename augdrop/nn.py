@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from augdrop.checks import check_choice, check_share, check_whole
 from augdrop.errors import fail
 from augdrop.keys import Ids, resolve
 from augdrop.regions.blocks import block_gamma, grow
 from augdrop.regions.mask import bernoulli_map
 from augdrop.rng import stream_key
-from augdrop.transforms.checks import check_choice, check_share, check_whole
 
 
 class _DropBlock(nn.Module):

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from augdrop.adapters.checks import check_distinct, check_layout, named
+from augdrop.checks import check_choice
 from augdrop.errors import fail
 from augdrop.samples import edge, roles
 from augdrop.samples.tree import at, leaves, rebuild
 from augdrop.transforms.base import Transform
-from augdrop.transforms.checks import check_choice
 
 
 class ArrayStage:

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from augdrop.checks import check_choice, check_probability, check_share, check_whole
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import Draws
 from augdrop.tokens.actions import hide
 from augdrop.tokens.perturb import Perturbation, coins
-from augdrop.transforms.checks import check_choice, check_probability, check_share, check_whole
 
 CITATION = Citation(
     "Baig, Gillani, Khan, Shah & Khan",

@@ -10,19 +10,51 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from augdrop.checks import check_choice, check_positive, check_range, check_share, check_whole
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import FIRST, Draws, uniform_pair
 from augdrop.tokens.base import Selector
 from augdrop.tokens.selection import Selection, from_mask
-from augdrop.transforms.checks import check_choice, check_positive, check_range, check_share, check_whole
 
 TRIES = 10
 """How often a rectangle is drawn anew before a mask is left as it is."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Blocks(Selector):
+    least: int = 4
+    aspect: float = 0.3
+    training_only = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        name = type(self).__name__
+        check_whole(f"{name}: least", self.least, 1)
+        check_positive(f"{name}: aspect", self.aspect)
+        check_share(f"{name}: aspect", self.aspect)
+
+    def counts(self, draws: Draws, total: int) -> np.ndarray:
+        """How many tokens each sample is to lose, int64 ``[B]``."""
+        raise NotImplementedError
+
+    def numbers(self, draws: Draws, total: int) -> Tensor:
+        """Which rectangle covers each token, from 1; 0 where none does. int64 ``[B, N]``."""
+        h, w = self.plane(total)
+        counts = self.counts(draws, total)
+        if counts.max(initial=0) >= total:
+            raise fail(
+                f"{type(self).__name__}", got=f"{counts.max()} masked", expected=f"below {total}", fix="Mask fewer."
+            )
+        return torch.from_numpy(_blocks(*draws, h, w, counts, self.least, float(np.log(self.aspect))))
+
+    def select(self, draws: Draws, total: int, **given: Any) -> Selection:
+        keep, padded = from_mask(self.numbers(draws, total) == 0)
+        return Selection(keep, total, padded=padded)
+
+
 @dataclasses.dataclass(frozen=True)
-class BlockMask(Selector):
+class BlockMask(_Blocks):
     """Mask rectangles of random size, shape and place, until ``count`` tokens are masked or no more fits.
 
     Bao, Dong, Piao & Wei (2022), BEiT: BERT pre-training of image transformers, arXiv 2106.08254. A rectangle's area is
@@ -44,9 +76,7 @@ class BlockMask(Selector):
 
     ratio: float = 0.4
     count: int | None = None
-    least: int = 16
-    aspect: float = 0.3
-    training_only = False
+    least: int = dataclasses.field(default=16, kw_only=True)
     presets: ClassVar = {"BEiT": {"count": 75}, "DINOv2": {"ratio": 0.5, "least": 4}}
     citation = Citation(
         "Bao, Dong, Piao & Wei", 2022, "BEiT: BERT pre-training of image transformers, ICLR", "2106.08254"
@@ -54,34 +84,17 @@ class BlockMask(Selector):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        name = type(self).__name__
-        check_share(f"{name}: ratio", self.ratio, below=True)
-        check_whole(f"{name}: least", self.least, 1)
-        check_positive(f"{name}: aspect", self.aspect)
-        check_share(f"{name}: aspect", self.aspect)
+        check_share(f"{type(self).__name__}: ratio", self.ratio, below=True)
         if self.count is not None:
-            check_whole(f"{name}: count", self.count, 0)
+            check_whole(f"{type(self).__name__}: count", self.count, 0)
 
     def counts(self, draws: Draws, total: int) -> np.ndarray:
-        """How many tokens each sample is to lose, int64 ``[B]``."""
         count = int(self.ratio * total) if self.count is None else self.count
         return np.full(len(draws), count, np.int64)
 
-    def numbers(self, draws: Draws, total: int) -> Tensor:
-        """Which rectangle covers each token, from 1; 0 where none does. int64 ``[B, N]``."""
-        h, w = self.plane(total)
-        counts = self.counts(draws, total)
-        if counts.max(initial=0) >= total:
-            raise fail(f"{type(self).__name__}: count", got=self.count, expected=f"below {total}", fix="Mask fewer.")
-        return torch.from_numpy(_blocks(*draws, h, w, counts, self.least, float(np.log(self.aspect))))
-
-    def select(self, draws: Draws, total: int, **given: Any) -> Selection:
-        keep, padded = from_mask(self.numbers(draws, total) == 0)
-        return Selection(keep, total, padded=padded)
-
 
 @dataclasses.dataclass(frozen=True)
-class DINOv2Mask(BlockMask):
+class DINOv2Mask(_Blocks):
     """DINOv2's masks: a share of the samples has blocks masked, each at a ratio of its own.
 
     Oquab et al. (2024), DINOv2: learning robust visual features without supervision, arXiv 2304.07193; the blocks of
@@ -93,6 +106,7 @@ class DINOv2Mask(BlockMask):
         per: ``"sample"``: by its own key each sample is masked or not, at a uniform ratio. ``"batch"``, as the
             reference: exactly ``int(B * share)`` samples are, with one ratio from each of as many equal bins; a
             sample's mask then depends on which samples are with it (not on their order).
+        least, aspect: see `BlockMask`.
 
     Example:
         >>> DINOv2Mask.preset("reference", seed=0)(torch.rand(8, 196, 4), keys=range(8)).mask("removed").sum(1).tolist()
@@ -101,7 +115,6 @@ class DINOv2Mask(BlockMask):
 
     share: float = 0.5
     ratios: tuple[float, float] = (0.1, 0.5)
-    least: int = 4
     per: Literal["sample", "batch"] = "sample"
     presets: ClassVar = {"paper": {}, "reference": {"per": "batch"}}
     citation = Citation(

@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from augdrop.checks import check_choice, check_share, check_whole
 from augdrop.errors import fail
-from augdrop.transforms.checks import check_choice, check_share, check_whole
 
 RULES: dict[str, Callable[[int, float], int]] = {
     "exact": lambda n, r: math.floor(n * (1 - r) + 1e-9),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from augdrop.checks import check_choice, check_positive, check_share
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.keys import Ids
@@ -19,7 +20,6 @@ from augdrop.tokens.budgets import kept
 from augdrop.tokens.choose import check_scores, lowest
 from augdrop.tokens.draw import subsets
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.checks import check_choice, check_positive, check_share
 
 
 class Puzzle(NamedTuple):

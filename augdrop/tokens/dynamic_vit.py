@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from augdrop.checks import check_share
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.tokens.actions import drop, highest, places
 from augdrop.tokens.reducer import Reduced, Reducer, Seen
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.checks import check_share
 
 
 class Predictor(nn.Module):

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from augdrop.checks import check_choice, check_positive, check_probability
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.keys import Ids
 from augdrop.rng import Draws
 from augdrop.tokens.actions import hide
 from augdrop.tokens.perturb import Perturbation, coins
-from augdrop.transforms.checks import check_choice, check_positive, check_probability
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from augdrop.checks import check_choice, check_positive, check_share, check_whole
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.tokens.actions import drop, highest, places, unchanged
 from augdrop.tokens.budgets import kept
 from augdrop.tokens.reducer import Reduced, Reducer, Seen
-from augdrop.transforms.checks import check_choice, check_positive, check_share, check_whole
 
 
 @dataclasses.dataclass(frozen=True)

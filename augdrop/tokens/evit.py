@@ -7,11 +7,11 @@ import math
 
 from torch import Tensor
 
+from augdrop.checks import check_share, check_whole
 from augdrop.citation import Citation
 from augdrop.tokens.actions import drop, fuse, highest, places, unchanged
 from augdrop.tokens.budgets import kept
 from augdrop.tokens.reducer import Reduced, Reducer, Seen
-from augdrop.transforms.checks import check_share, check_whole
 
 
 @dataclasses.dataclass

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from augdrop.checks import check_share
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.kernels.noise import law, values
@@ -16,7 +17,6 @@ from augdrop.pairing import pair
 from augdrop.rng import FIRST, Draws, header, stream_key
 from augdrop.tokens.block_mask import BlockMask
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.checks import check_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class GMML(BlockMask):
         ratio: share of the tokens that are corrupted.
         noise, other: chance of a group to become normal noise (mean 0, deviation 1), or another sample's tokens from
             the same places; else it becomes zeros.
-        least: tokens of the smallest group.
+        least: tokens of the smallest group; ``count`` and ``aspect`` as `BlockMask` has them.
 
     Example:
         >>> from augdrop.tokens import patchify, unpatchify
@@ -50,7 +50,7 @@ class GMML(BlockMask):
     ratio: float = 0.7
     noise: float = 0.65
     other: float = 0.35
-    least: int = 4
+    least: int = dataclasses.field(default=4, kw_only=True)
     presets: ClassVar = {"paper": {}, "zeros": {"noise": 0.0, "other": 0.0}}
     citation = Citation("Atito, Awais & Kittler", 2022, "GMML is all you need", "2205.14986")
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from augdrop.checks import check_share, check_whole
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import Draws
@@ -17,7 +18,6 @@ from augdrop.tokens.base import Selector
 from augdrop.tokens.budgets import kept
 from augdrop.tokens.choose import check_scores
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.checks import check_share, check_whole
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from augdrop.checks import check_probability, check_range, check_whole
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.keys import Ids, resolve
 from augdrop.regions.mask import bernoulli_map
 from augdrop.rng import Draws, stream_key
-from augdrop.transforms.checks import check_probability, check_range, check_whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

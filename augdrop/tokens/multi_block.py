@@ -10,13 +10,13 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from augdrop.checks import check_choice, check_positive, check_range, check_whole
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.keys import Ids
 from augdrop.rng import FIRST, Draws, uniform_pair
 from augdrop.tokens.base import Selector
 from augdrop.tokens.selection import Selection, from_mask
-from augdrop.transforms.checks import check_choice, check_positive, check_range, check_whole
 
 TRIES = 20
 """How often places are drawn anew before one target less is kept out of the context."""

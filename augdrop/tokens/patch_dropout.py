@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from augdrop.checks import check_share
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import FIRST, Draws
@@ -16,7 +17,6 @@ from augdrop.tokens.budgets import kept
 from augdrop.tokens.choose import check_scores, lowest
 from augdrop.tokens.draw import subsets
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.checks import check_share
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+from augdrop.checks import check_whole
 from augdrop.citation import Citation
 from augdrop.rng import stream_key
 from augdrop.tokens.budgets import Count, Ratio
 from augdrop.tokens.random_keep import RandomKeep
 from augdrop.tokens.span import Span
-from augdrop.transforms.checks import check_whole
 
 CITATION = Citation(
     "Yao, Wu, Li, Holmes, Zhang, Li & He",

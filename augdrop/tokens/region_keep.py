@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
+from augdrop.checks import check_share, check_whole
 from augdrop.errors import fail
 from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.rng import Draws
 from augdrop.tokens.base import Selector
 from augdrop.tokens.selection import Selection, from_mask
-from augdrop.transforms.checks import check_share, check_whole
 
 
 def from_plan(plan: Plan | Plans, patch: int | tuple[int, int], min_share: float = 0.5, prefix: int = 0) -> Selection:

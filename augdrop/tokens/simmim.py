@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from augdrop.checks import check_share, check_whole
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import Draws
@@ -16,7 +17,6 @@ from augdrop.tokens.base import Selector
 from augdrop.tokens.draw import subsets
 from augdrop.tokens.mae import patchify, removed_mean
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.checks import check_share, check_whole
 
 
 @dataclasses.dataclass(frozen=True)

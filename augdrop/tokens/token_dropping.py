@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
+from augdrop.checks import check_choice, check_share, check_whole
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import Draws
@@ -18,7 +19,6 @@ from augdrop.tokens.base import Selector
 from augdrop.tokens.budgets import Count, Ratio
 from augdrop.tokens.choose import check_scores
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.checks import check_choice, check_share, check_whole
 
 
 class ImportanceTable(nn.Module):

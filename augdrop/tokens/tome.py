@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from augdrop.checks import check_whole
 from augdrop.citation import Citation
 from augdrop.tokens.actions import unchanged
 from augdrop.tokens.reducer import Reduced, Reducer, Seen
-from augdrop.transforms.checks import check_whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
+from augdrop.checks import check_share
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import Draws
 from augdrop.tokens.base import Selector
 from augdrop.tokens.draw import subsets
 from augdrop.tokens.selection import Selection
-from augdrop.transforms.checks import check_share
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from augdrop.checks import check_positive, check_whole
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.fills import Partner
 from augdrop.regions.random_cells import TopCells, check_scores
 from augdrop.saliency import spectral_residual
 from augdrop.transforms.base import batch_size
-from augdrop.transforms.checks import check_positive, check_whole
 from augdrop.transforms.options import MixOptions
 from augdrop.transforms.regional import RegionalDropout
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Unpack
 
+from augdrop.checks import check_choice, check_positive, check_range
 from augdrop.citation import Citation
 from augdrop.fills import Partner
 from augdrop.regions.random_boxes import BetaBoxes, MinMaxBoxes
-from augdrop.transforms.checks import check_choice, check_positive, check_range
 from augdrop.transforms.options import MixOptions
 from augdrop.transforms.regional import RegionalDropout
 

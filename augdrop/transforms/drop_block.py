@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Unpack
 
+from augdrop.checks import check_share, check_whole
 from augdrop.citation import Citation
 from augdrop.fills import Fill
 from augdrop.regions.blocks import RandomBlocks
-from augdrop.transforms.checks import check_share, check_whole
 from augdrop.transforms.options import Options
 from augdrop.transforms.regional import RegionalDropout
 

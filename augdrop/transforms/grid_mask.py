@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Unpack
 
+from augdrop.checks import check_choice, check_range, check_share, check_whole
 from augdrop.citation import Citation
 from augdrop.fills import Fill
 from augdrop.regions.random_grid import RandomGrid
 from augdrop.schedules import Ramp
-from augdrop.transforms.checks import check_choice, check_range, check_share, check_whole
 from augdrop.transforms.options import Options
 from augdrop.transforms.regional import RegionalDropout
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Unpack
 
+from augdrop.checks import check_share, check_whole
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.fills import Fill
 from augdrop.regions.random_cells import RandomCells
-from augdrop.transforms.checks import check_share, check_whole
 from augdrop.transforms.options import Options
 from augdrop.transforms.regional import RegionalDropout
 

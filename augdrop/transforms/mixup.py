@@ -8,11 +8,11 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
+from augdrop.checks import check_positive
 from augdrop.citation import Citation
 from augdrop.fills import Partner
 from augdrop.regions.random_boxes import Everywhere
 from augdrop.rng import Draws
-from augdrop.transforms.checks import check_positive
 from augdrop.transforms.options import MixOptions
 from augdrop.transforms.regional import RegionalDropout
 

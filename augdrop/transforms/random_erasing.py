@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Literal, Unpack
 import numpy as np
 from torch import Tensor
 
+from augdrop.checks import check_choice, check_range, check_whole
 from augdrop.citation import Citation
 from augdrop.fills import Fill, Noise
 from augdrop.regions.random_boxes import AreaBoxes
 from augdrop.transforms.base import batch_size
-from augdrop.transforms.checks import check_choice, check_range, check_whole
 from augdrop.transforms.options import Options
 from augdrop.transforms.regional import RegionalDropout
 

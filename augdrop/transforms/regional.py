@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from augdrop.annotations import Policy
+from augdrop.checks import check_choice, check_probability, check_share
 from augdrop.errors import fail
 from augdrop.fills import Fill, Partner, as_fill
 from augdrop.kernels.dispatch import apply
@@ -20,7 +21,6 @@ from augdrop.rng import Draws, header, stream_key
 from augdrop.samples import edge
 from augdrop.transforms import single
 from augdrop.transforms.base import Shape, Transform, batch_size
-from augdrop.transforms.checks import check_choice, check_probability, check_share
 from augdrop.transforms.options import MIX_OPTIONS, OPTIONS, MixOptions, advice
 
 
