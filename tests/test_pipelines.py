@@ -13,9 +13,7 @@ from PIL import Image
 FOLDER = Path(__file__).parents[1] / "pipelines"
 NOT_PIPELINES = {"common.py", "same_everywhere.py"}
 PIPELINES = sorted(p for p in FOLDER.glob("*.py") if p.name not in NOT_PIPELINES)
-SPEEDS = re.compile(
-    r"^without AugDrop: +(\d+) images/s\nwith AugDrop: +(\d+) images/s \([+-]\d+\.\d%\)$", re.MULTILINE
-)
+SPEEDS = re.compile(r"^without AugDrop: +(\d+) images/s\nwith AugDrop: +(\d+) images/s \([+-]\d+\.\d%\)$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", PIPELINES, ids=lambda p: p.stem)
