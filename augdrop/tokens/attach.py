@@ -47,6 +47,8 @@ class Attachment(Log):
     def _place(self, method: Method, stack: ExitStack) -> None:
         if isinstance(method, Selector):
             return place_selector(self, method, stack)
+        if self.family.selectors_only:
+            raise self.family.cannot(f"a {type(method).__name__}", "Take a selector.")
         if isinstance(method, Reducer):
             return place_reducer(self, method, stack)
         spans = method if isinstance(method, Sequence) else (method,)
@@ -60,7 +62,7 @@ class Attachment(Log):
         )
 
     def detach(self) -> None:
-        """Take the method out of the model: every hook goes, and what was replaced is put back. The log stays."""
+        """Take the method out of the model: what was replaced is put back. The log stays."""
         self._undo.close()
         if (mine := _attached.get(self.family.model)) and mine() is self:
             del _attached[self.family.model]
@@ -88,10 +90,11 @@ def attach(
     MLP of its blocks; a span has its blocks see the selected tokens only. How many prefix tokens there are, and how the
     patches lie, is taken from the model. Selectors for training (`Selector.training_only`) do nothing in eval mode.
 
-    Nothing of the model is copied or subclassed. It gets hooks, and where the residual stream itself has to change
-    (which no hook inside a block can do) ``forward`` of a block is set on the instance; all is put back by ``detach``,
-    also when an exception leaves the ``with`` block. LayerScale, stochastic depth, qk-norm and fused attention stay as
-    they are. Attach after copying a model and detach before saving one whole; a state dict does not change.
+    Nothing of the model is copied or subclassed. For as long as the method is attached some of its modules have a
+    ``forward`` of their own on the instance, which calls the stock one (see `augdrop.tokens.models.family.intercept`
+    for why not a hook); all is put back by ``detach``, also when an exception leaves the ``with`` block. LayerScale,
+    stochastic depth, qk-norm and fused attention stay as they are. Attach after copying a model and detach before
+    saving one whole; a state dict does not change.
 
     Args:
         model: of timm a VisionTransformer (DeiT too) or an Eva, torchvision's VisionTransformer, or of Transformers a

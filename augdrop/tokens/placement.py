@@ -13,40 +13,20 @@ from torch import Tensor, nn
 from augdrop.errors import fail
 from augdrop.tokens.base import Selector
 from augdrop.tokens.log import Log
-from augdrop.tokens.models.family import drops
+from augdrop.tokens.models.family import drops, intercept, replace_forward
 from augdrop.tokens.reducer import Reducer, Seen
 from augdrop.tokens.selection import Selection
 from augdrop.tokens.span import Span
 
 
-def replace_forward(module: nn.Module, forward: Callable[..., Any], stack: ExitStack) -> None:
-    """Let ``forward`` stand in for the module's on this instance, until the stack closes."""
-    before = module.__dict__.get("forward")  # another tool's, such as Accelerate's
-
-    def back() -> None:
-        del module.forward
-        if before is not None:
-            module.forward = before
-
-    module.forward = forward
-    stack.callback(back)
-
-
 def watch_stem(log: Log, stack: ExitStack) -> None:
-    """Begin each forward pass with the grid that the stem makes.
+    """Begin each forward pass with the grid that the stem makes."""
 
-    By a ``forward`` on the instance: compiled code is guarded by that, and not by hooks which come later, so that a
-    model that was compiled before sees the method come and go.
-    """
-    stem = log.family.stem
-    stock = stem.forward
-
-    def forward(*args: Any, **kwargs: Any) -> Tensor:
-        out = stock(*args, **kwargs)
+    def begin(out: Tensor) -> Tensor:
         log.begin(tuple(out.shape[2:]) if out.ndim > 3 else None)
         return out
 
-    replace_forward(stem, forward, stack)
+    intercept(log.family.stem, stack, after=begin)
 
 
 def place_selector(log: Log, method: Selector, stack: ExitStack) -> None:
@@ -60,17 +40,17 @@ def place_selector(log: Log, method: Selector, stack: ExitStack) -> None:
     for block in family.blocks:
         adjust_attention(log, block, lambda x: _padding(log.selections.get(0), x), None, stack)
 
-    def settle(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor | None:
+    def settle(out: Tensor) -> Tensor:
         # What pads a sample becomes the mean of its tokens: neither their mean nor their maximum is moved by it.
         selection = log.selections.get(0)
         if selection is None or not selection.padded:
-            return None
+            return out
         real = selection.attention_mask()[..., None].to(out.device)
         patches = torch.where(real, out, 0)[:, selection.prefix :]
         mean = patches.sum(1, keepdim=True) / selection.counts.to(out.device)[:, None, None]
         return torch.where(real, out, mean.to(out.dtype))
 
-    stack.callback(family.final.register_forward_hook(settle).remove)
+    intercept(family.final, stack, after=settle)
 
 
 def place_spans(log: Log, spans: Sequence[Span], stack: ExitStack) -> None:
@@ -88,27 +68,27 @@ def _place_span(log: Log, span: Span, blocks: range, stack: ExitStack) -> None:
     family, first = log.family, blocks.start
     whole: list[Tensor] = []
 
-    def leave(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def leave(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         family.check_once("a span")
         # Behind its last block the sequence is whole again.
         selection = log.select(span.selector, args[0], blocks[:-1] or range(first, first))
         whole.clear()
         if not drops(selection):
-            return None
+            return args, kwargs
         whole.append(args[0])
-        return (selection.gather(args[0]), *args[1:])
+        return (selection.gather(args[0]), *args[1:]), kwargs
 
-    def come_back(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor | None:
-        return log.selections[first].scatter(out, whole.pop()) if whole else None
+    def come_back(out: Tensor) -> Tensor:
+        return log.selections[first].scatter(out, whole.pop()) if whole else out
 
     def rows() -> Tensor | None:
         selection = log.selections.get(first)
         return None if selection is None else selection.ids.clamp(min=0)
 
-    stack.callback(family.blocks[first].register_forward_pre_hook(leave).remove)
+    intercept(family.blocks[first], stack, before=leave)
     for i in blocks:
         adjust_attention(log, family.blocks[i], lambda x: _padding(log.selections.get(first), x), rows, stack)
-    stack.callback(family.blocks[blocks[-1]].register_forward_hook(come_back).remove)
+    intercept(family.blocks[blocks[-1]], stack, after=come_back)
 
 
 def place_reducer(log: Log, method: Reducer, stack: ExitStack) -> None:
@@ -128,9 +108,10 @@ def place_reducer(log: Log, method: Reducer, stack: ExitStack) -> None:
         if not family.known(block):
             raise family.cannot(f"a reducer in a {type(block).__name__}", "Take a selector, or a span.")
         bias = _size_bias(log) if method.proportional else _no_bias
-        adjust_attention(log, block, bias, ids.patches, stack)
         if i in layers:
             _reduce_block(log, method, i, bias, ids, stack)
+        # Last, so that it comes first: what a block shows its reducer is adjusted too.
+        adjust_attention(log, block, bias, ids.patches, stack)
 
 
 def _reduce_block(
@@ -141,8 +122,8 @@ def _reduce_block(
     for which in {"attention": "qk", "keys": "k", None: ""}[method.needs]:
         family.tap(attn, which, lambda heads, which=which: tapped.update({which: heads}), stack)  # pyright: ignore
 
-    # No hook inside a block can shorten its residual stream, for the block adds to what it still holds: its two halves
-    # are called one by one, and all of their parts are the model's own.
+    # Nothing done to a part of a block can shorten its residual stream, for the block adds to what it still holds. So
+    # its two halves are called one by one; all of their parts, LayerScale and drop path among them, are the model's.
     def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         family.check_once("a reducer")
         if method.at_input:
@@ -206,7 +187,7 @@ def adjust_attention(
     if attn is None:  # attention and MLP in parallel: as long as there is nothing to adjust, all is well
         return
 
-    def adjust(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def adjust(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         added = bias(args[0] if args else kwargs["hidden_states"])
         if added is not None:
             args, kwargs = family.masked(args, kwargs, added)
@@ -215,7 +196,7 @@ def adjust_attention(
             kwargs = kwargs if ids is None else family.rotated(kwargs, ids)
         return args, kwargs
 
-    stack.callback(attn.register_forward_pre_hook(adjust, with_kwargs=True).remove)
+    intercept(attn, stack, before=adjust)
 
 
 def _no_bias(x: Tensor) -> None:

@@ -16,6 +16,41 @@ Select = Callable[..., Selection | None]
 """Takes the tokens ``[B, prefix + N, D]``, and their grid if it is no other than the stem's."""
 
 
+Before = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+def intercept(
+    module: nn.Module, stack: ExitStack, before: Before | None = None, after: Callable[[Any], Any] | None = None
+) -> None:
+    """Change what goes into a module's ``forward``, and what comes out, until the stack closes.
+
+    By a ``forward`` on the instance and not by PyTorch's hooks: what `torch.compile` has compiled is guarded by the
+    one and not by the other, so that a model which was compiled earlier would run on as if there were no hook.
+    """
+    stock = module.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        if before is not None:
+            args, kwargs = before(args, kwargs)
+        out = stock(*args, **kwargs)
+        return out if after is None else after(out)
+
+    replace_forward(module, forward, stack)
+
+
+def replace_forward(module: nn.Module, forward: Callable[..., Any], stack: ExitStack) -> None:
+    """Let ``forward`` stand in for the module's on this instance, until the stack closes."""
+    earlier = module.__dict__.get("forward")  # our own, or another tool's, such as Accelerate's
+
+    def back() -> None:
+        del module.forward
+        if earlier is not None:
+            module.forward = earlier
+
+    module.forward = forward
+    stack.callback(back)
+
+
 def drops(selection: Selection | None) -> TypeGuard[Selection]:
     """Do not all tokens go on as they are? A copy would have another memory layout, and sums another order."""
     if selection is None:
@@ -35,6 +70,8 @@ class Family:
     """The attribute of a block that is its attention."""
     mask: ClassVar[str] = "attn_mask"
     """The argument of the attention that takes an additive mask ``[B, 1, 1, T]``."""
+    selectors_only: ClassVar[bool] = False
+    """Can it have neither reducers nor spans?"""
     rotary: bool = False
     """Does each token have a row in a table of rotary positions?"""
 
@@ -53,11 +90,11 @@ class Family:
     def place(self, select: Select, stack: ExitStack) -> None:
         """Have ``select`` decide behind the position embedding, and the rest of the model see what is kept."""
 
-        def gather(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor | None:
+        def gather(out: Tensor) -> Tensor:
             selection = select(out)
-            return selection.gather(out) if drops(selection) else None
+            return selection.gather(out) if drops(selection) else out
 
-        stack.callback(self.embedded.register_forward_hook(gather).remove)
+        intercept(self.embedded, stack, after=gather)
 
     def attend(self, block: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """The first half of a block: the residual stream behind its attention."""
@@ -68,7 +105,10 @@ class Family:
         raise NotImplementedError
 
     def tap(self, attn: Any, which: Literal["q", "k"], put: Callable[[Tensor], None], stack: ExitStack) -> None:
-        """Put the attention's own queries or keys ``[B, H, T, d]``, normalised and rotated as it uses them."""
+        """Put the attention's own queries or keys ``[B, H, T, d]``, normalised and rotated as it uses them.
+
+        They are looked at on their way, so that nothing is computed twice and fused attention stays on.
+        """
         raise NotImplementedError
 
     def known(self, block: nn.Module) -> bool:

@@ -12,7 +12,7 @@ from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from timm.models.eva import EvaAttention, EvaBlock, EvaBlockPostNorm
 from torch import Tensor, nn
 
-from augdrop.tokens.models.family import Select, drops
+from augdrop.tokens.models.family import Select, drops, intercept
 from augdrop.tokens.models.timm_vit import TimmViT
 
 
@@ -66,19 +66,21 @@ class TimmEva(TimmViT):
             raise self.cannot(f"the attention or keys of {type(attn).__name__}", "Reduce by something else.")
         table: list[Tensor | None] = [None]
 
-        def remember(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def remember(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
             table[0] = kwargs.get("rope")
+            return args, kwargs
 
-        def rotate(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> None:
-            rope, prefix = table[0], attn.num_prefix_tokens
+        def rotate(out: Tensor) -> Tensor:
+            heads, rope, prefix = out, table[0], attn.num_prefix_tokens
             if rope is not None:
                 turned = apply_rot_embed_cat(out[:, :, prefix:], rope, half=attn.rotate_half)
-                out = torch.cat([out[:, :, :prefix], turned], 2).type_as(out)
-            put(out.repeat_interleave(attn.num_heads // out.shape[1], 1) if out.shape[1] < attn.num_heads else out)
+                heads = torch.cat([out[:, :, :prefix], turned], 2).type_as(out)
+            groups = attn.num_heads // heads.shape[1]
+            put(heads.repeat_interleave(groups, 1) if groups > 1 else heads)
+            return out
 
-        stack.callback(attn.register_forward_pre_hook(remember, with_kwargs=True).remove)
-        norm = attn.q_norm if which == "q" else attn.k_norm
-        stack.callback(norm.register_forward_hook(rotate).remove)
+        intercept(attn, stack, before=remember)
+        intercept(attn.q_norm if which == "q" else attn.k_norm, stack, after=rotate)
 
     def rotated(self, kwargs: dict[str, Any], rows: Tensor) -> dict[str, Any]:
         rope = kwargs.get("rope")

@@ -10,7 +10,7 @@ from timm.layers.attention import Attention
 from timm.models.vision_transformer import Block, ResPostBlock
 from torch import Tensor, nn
 
-from augdrop.tokens.models.family import Family
+from augdrop.tokens.models.family import Family, intercept
 
 
 class TimmViT(Family):
@@ -42,9 +42,13 @@ class TimmViT(Family):
     def tap(self, attn: Any, which: Literal["q", "k"], put: Callable[[Tensor], None], stack: ExitStack) -> None:
         if type(attn).forward is not Attention.forward:
             raise self.cannot(f"the attention or keys of {type(attn).__name__}", "Reduce by something else.")
+
         # An identity without qk-norm: called in any case, with the heads apart.
-        norm = attn.q_norm if which == "q" else attn.k_norm
-        stack.callback(norm.register_forward_hook(lambda module, args, out: put(out)).remove)
+        def look(out: Tensor) -> Tensor:
+            put(out)
+            return out
+
+        intercept(attn.q_norm if which == "q" else attn.k_norm, stack, after=look)
 
     def check_padded(self) -> None:
         super().check_padded()

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import EncoderBlock
 
-from augdrop.tokens.models.family import Family
+from augdrop.tokens.models.family import Family, intercept
 
 
 class TorchvisionViT(Family):
@@ -40,12 +40,13 @@ class TorchvisionViT(Family):
         width, part = attn.embed_dim, "qk".index(which)
         rows = slice(part * width, (part + 1) * width)
 
-        def project(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
-            # The projection is no module of its own: no output of it to look at.
+        def project(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            # The projection is no module of its own, so it is computed again.
             y = F.linear(args[0], attn.in_proj_weight[rows], attn.in_proj_bias[rows])
             put(y.unflatten(2, (attn.num_heads, -1)).transpose(1, 2))
+            return args, kwargs
 
-        stack.callback(attn.register_forward_pre_hook(project, with_kwargs=True).remove)
+        intercept(attn, stack, before=project)
 
     def masked(self, args: tuple[Any, ...], kwargs: dict[str, Any], bias: Tensor) -> tuple[tuple[Any, ...], dict]:
         return args, kwargs | {"key_padding_mask": bias[:, 0, 0]}

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from augdrop.tokens.models.family import Family
+from augdrop.tokens.models.family import Family, intercept
 
 
 class TransformersViT(Family):
@@ -37,11 +37,11 @@ class TransformersViT(Family):
         return block.dropout(y)
 
     def tap(self, attn: Any, which: Literal["q", "k"], put: Callable[[Tensor], None], stack: ExitStack) -> None:
-        def heads(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> None:
+        def look(out: Tensor) -> Tensor:
             put(out.unflatten(2, (-1, attn.head_dim)).transpose(1, 2))
+            return out
 
-        projection = attn.q_proj if which == "q" else attn.k_proj
-        stack.callback(projection.register_forward_hook(heads).remove)
+        intercept(attn.q_proj if which == "q" else attn.k_proj, stack, after=look)
 
     def masked(self, args: tuple[Any, ...], kwargs: dict[str, Any], bias: Tensor) -> tuple[tuple[Any, ...], dict]:
         kind = self.model.config._attn_implementation

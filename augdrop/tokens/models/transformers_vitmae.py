@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from augdrop.tokens.models.family import Select
+from augdrop.tokens.models.family import Select, intercept
 from augdrop.tokens.models.transformers_vit import TransformersViT
 
 
@@ -21,22 +21,23 @@ class ViTMAE(TransformersViT):
     """
 
     name = "transformers ViTMAE"
+    selectors_only = True
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self.prefix = 0
 
     def place(self, select: Select, stack: ExitStack) -> None:
-        def noise(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict] | None:
+        def noise(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
             pixels = args[0] if args else kwargs["pixel_values"]
             if kwargs.get("noise") is not None:
                 raise self.cannot("noise as well as a selector", "Pass one of them.")
-            (h, w), (ph, pw) = pixels.shape[-2:], module.patch_embeddings.patch_size
+            (h, w), (ph, pw) = pixels.shape[-2:], self.embedded.patch_embeddings.patch_size
             grid = (h // ph, w // pw)
             selection = select(pixels.new_empty(len(pixels), grid[0] * grid[1]), grid)
             if selection is None:
-                return None
-            count, ratio = selection.keep.shape[1], module.config.mask_ratio
+                return args, kwargs
+            count, ratio = selection.keep.shape[1], self.model.config.mask_ratio
             if selection.padded or count != int(selection.total * (1 - ratio)):
                 fitting = 1 - (count + 0.5) / selection.total
                 raise self.cannot(
@@ -46,7 +47,4 @@ class ViTMAE(TransformersViT):
             # Low noise stays: kept tokens in their order, then the others.
             return args, kwargs | {"noise": selection.restore.to(torch.float32)}
 
-        stack.callback(self.embedded.register_forward_pre_hook(noise, with_kwargs=True).remove)
-
-    def known(self, block: nn.Module) -> bool:
-        return False
+        intercept(self.embedded, stack, before=noise)

@@ -1,0 +1,377 @@
+"""Attach: its interface, logs, errors, compilation, and token drops in training."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import weakref
+
+import pytest
+import timm
+import torch
+import transformers
+from timm.models._features import FeatureGetterNet
+from timm.models.eva import Eva
+
+import augdrop as ad
+from augdrop import tokens
+from augdrop.tokens import MAE, RandomKeep, Reduced, Reducer, Span, attach
+from tests.tokens.vits import EVA, HF, VIT, build, images, logits
+
+
+@pytest.fixture
+def model():
+    return build("timm plain")
+
+
+def test_handle_until_detached(model):
+    x = images()
+    want = model(x)
+    handle = attach(model, MAE(seed=0), keys=[1, 2, 3])
+    assert model.forward_features(x).shape == (3, 5, 32)
+    assert "MAE" in repr(handle)
+    assert "timm VisionTransformer" in repr(handle)
+    handle.detach()
+    assert torch.equal(model(x), want)
+    assert handle.selection.counts.tolist() == [4, 4, 4]
+    handle.detach()  # a second time does nothing
+
+
+def test_second_attach_is_an_error(model):
+    first = attach(model, MAE())
+    for again in (model, torch.nn.Sequential(model)):
+        with pytest.raises(ad.AugDropError, match=r"has one already: .*MAE.*Detach"):
+            attach(again, RandomKeep(0.5))
+    first.detach()
+    with attach(model, RandomKeep(0.5)):
+        pass
+    attach(model, MAE()).detach()
+
+
+def test_an_attached_model_can_be_forgotten():
+    model = build("timm plain")
+    gone = weakref.ref(model)
+    attach(model, MAE(), keys=[1, 2, 3])
+    model(images())
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_what_a_selector_takes_besides(model):
+    noise = torch.rand(3, 16)
+    with attach(model, MAE(), noise=noise) as log:
+        model(images())
+    assert torch.equal(log.selection.keep, noise.argsort(1)[:, :4].sort(1).values)
+    with pytest.raises(ad.AugDropError, match="noise"), attach(model, MAE(), noise=noise[:, :9]):
+        model(images())
+
+
+def test_state_dict_and_copies_made_before(model):
+    before, twin = list(model.state_dict()), copy.deepcopy(model)
+    with attach(model, MAE()):
+        assert list(model.state_dict()) == before
+        assert torch.equal(twin(images()), twin(images()))
+
+
+def test_what_is_inside_a_wrapper_is_found(model):
+    for wrapped in (torch.nn.Sequential(model, torch.nn.Identity()), FeatureGetterNet(model, [0])):
+        with attach(wrapped, MAE()) as log:
+            wrapped(images())
+        assert log.selection.prefix == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        (torch.nn.Linear(2, 2), "Linear.*timm VisionTransformer.*gather"),
+        (timm.create_model("resnet10t"), "ResNet"),
+        (torch.nn.ModuleList([build("timm plain"), build("torchvision")]), "in which there are 0, 1"),
+        (transformers.ViTForMaskedImageModeling(transformers.ViTConfig(**HF)), "grid"),
+        (transformers.Dinov2Backbone(transformers.Dinov2Config(**HF)), "grid"),
+        (timm.models.VisionTransformer(**VIT, patch_drop_rate=0.5), "patch_drop_rate"),
+        (Eva(**EVA, patch_drop_rate=0.5), "patch_drop_rate"),
+    ],
+)
+def test_models_that_are_refused(wrong, match):
+    with pytest.raises(ad.AugDropError, match=match):
+        attach(wrong, MAE())
+
+
+class Two(Reducer):
+    def reduce(self, x, seen):
+        return Reduced(x, torch.arange(x.shape[1]).expand(len(x), -1))
+
+
+@pytest.mark.parametrize(
+    ("method", "match"),
+    [
+        (ad.Cutout(4), "Cutout.*a Selector, a Reducer, a Span.*tokens"),
+        ([], "list"),
+        ([MAE()], "list"),
+        ([Span(MAE(), 0, 2), Span(MAE(), 1)], "overlap"),
+        (Span(MAE(), 3), "3 blocks|the model's 3"),
+        (Two(layers=(1, 3)), r"\(1, 3\).*3"),
+    ],
+)
+def test_methods_that_are_refused(model, method, match):
+    with pytest.raises(ad.AugDropError, match=match):
+        attach(model, method)
+    assert not any("forward" in vars(module) for module in model.modules())
+    attach(model, MAE()).detach()
+
+
+def test_reducer_in_blocks_that_are_not_known():
+    parallel = timm.models.VisionTransformer(**VIT, block_fn=timm.models.vision_transformer.ParallelScalingBlock)
+    with pytest.raises(ad.AugDropError, match="ParallelScalingBlock"):
+        attach(parallel, Two())
+    with attach(parallel, MAE()):
+        assert parallel(images()).shape == (3, 5)
+    half = ad.Cutout(30, seed=0).tokens(16, min_share=0.1)
+    with pytest.raises(ad.AugDropError, match="different numbers"), attach(parallel.train(), half, keys=[1, 2, 3]):
+        parallel(images())
+
+
+def test_differing_counts_and_attention_pooling():
+    pooled = timm.models.VisionTransformer(**VIT, global_pool="map").train()
+    with attach(pooled, RandomKeep(0.5)):
+        pooled(images())
+    uneven = ad.Cutout(30, seed=0).tokens(16, min_share=0.1)
+    with pytest.raises(ad.AugDropError, match="this pooling"), attach(pooled, uneven, keys=[1, 2, 3]):
+        pooled(images())
+
+
+def test_checkpointing(model):
+    model.train().set_grad_checkpointing()
+    with attach(model, RandomKeep(0.5)):
+        model(images()).sum().backward()
+    uneven = ad.Cutout(30, seed=0).tokens(16, min_share=0.1)
+    for method in (Two(), Span(RandomKeep(0.5)), uneven):
+        with pytest.raises(ad.AugDropError, match="checkpointing"), attach(model, method, keys=[1, 2, 3]):
+            model(images())
+    with attach(model.eval(), Two()), torch.no_grad():
+        model(images())
+
+
+def test_a_mask_of_the_callers():
+    model = build("timm plain").train()
+    uneven = ad.Cutout(30, seed=0).tokens(16, min_share=0.1)
+    x, keys = images(), [1, 2, 3]
+    with attach(model, uneven, keys=keys) as log:
+        want = model(x)
+        count = 1 + log.selection.keep.shape[1]
+        for mask in (torch.ones(count, count, dtype=torch.bool), torch.zeros(count, count)):
+            torch.testing.assert_close(model(x, attn_mask=mask), want)
+        with pytest.raises(ad.AugDropError, match="mask"):
+            model(x, attn_mask=torch.ones(17, 17, dtype=torch.bool))
+        with pytest.raises(ad.AugDropError, match="causal"):
+            model(x, is_causal=True)
+
+
+def test_other_image_sizes_have_other_grids():
+    model = build("timm any size").train()
+    with attach(model, RandomKeep(0.5, seed=0), keys=[1, 2]) as log:
+        model(torch.rand(2, 3, 96, 48))
+    assert log.selection.grid == (6, 3)
+
+
+@pytest.mark.parametrize("name", ["timm plain", "timm registers", "timm EVA rotary"])
+def test_intermediates_come_back_to_the_grid(name):
+    model, x = build(name), images()
+    with torch.no_grad(), attach(model, MAE(seed=0), keys=[1, 2, 3]) as log:
+        kept = model.forward_features(x)
+        final, maps = model.forward_intermediates(x, norm=True)
+        assert [m.shape for m in maps] == [(3, 32, 4, 4)] * 3
+        removed = log.selection.mask("removed").view(3, 1, 4, 4)
+        assert (maps[-1].masked_select(removed) == 0).all()
+        tokens_of = maps[-1].flatten(2).mT
+        torch.testing.assert_close(log.selection.gather(tokens_of), kept[:, log.selection.prefix :])
+        torch.testing.assert_close(final, kept)
+        ((patches, prefix),) = model.forward_intermediates(
+            x, [-1], True, norm=True, output_fmt="NLC", intermediates_only=True
+        )
+        torch.testing.assert_close(patches, tokens_of)
+        torch.testing.assert_close(prefix, kept[:, : log.selection.prefix])
+
+
+def test_intermediates_of_reducers_and_spans(model):
+    x = images()
+    want = model.forward_intermediates(x, intermediates_only=True)
+    with attach(model, tokens.ToMe(r=3)) as log:
+        maps = model.forward_intermediates(x, intermediates_only=True)
+        assert log.counts == {0: 14, 1: 11, 2: 8}
+        assert [m.shape for m in maps] == [(3, 32, 4, 4)] * 3
+        assert len(maps[2][0].flatten(1).unique(dim=1).T) <= 8
+    with attach(model, Span(MAE(seed=0), 1), keys=[1, 2, 3]) as log:
+        maps = model.forward_intermediates(x, intermediates_only=True)
+        assert torch.equal(maps[0], want[0])
+        removed = log.selection.mask("removed").view(3, 1, 4, 4)
+        assert (maps[1].masked_select(removed) == 0).all()
+        assert (maps[2].masked_select(removed) == want[0].masked_select(removed)).all()
+    assert torch.equal(model.forward_intermediates(x, intermediates_only=True)[2], want[2])
+
+
+def test_restore_refuses_what_is_not_of_the_last_pass(model):
+    with attach(model, MAE(seed=0)) as log:
+        features = model.forward_features(images())
+        assert log.restore(features).shape == (3, 17, 32)
+        for wrong in (features[:2], features[:, :3], features[0]):
+            with pytest.raises(ad.AugDropError, match="restore"):
+                log.restore(wrong)
+
+
+@pytest.mark.parametrize("name", ["timm plain", "timm layer scale, average", "torchvision", "transformers ViT"])
+def test_merging_and_fusing_in_whole_models(name):
+    model, x = build(name), images()
+    for method, counts in (
+        (tokens.ToMe(r=3), {0: 14, 1: 11, 2: 8}),
+        (tokens.EViT(layers=(0, 2), keep=0.5), {0: 10, 2: 7}),
+    ):
+        with attach(model, method) as log:
+            assert logits(model, x).isfinite().all()
+        assert log.counts == counts
+        if log.sizes is not None:
+            assert log.sizes.sum(1).tolist() == [17, 17, 17]
+        assert log.source().max() == counts[2] - 1
+
+
+def test_random_layers_of_spans(model):
+    model.train()
+    spans = [Span(RandomKeep(0.5, seed=i), i, i + 1) for i in range(1, 3)]
+    with attach(model, spans, keys=[1, 2, 3]) as log:
+        features = model.forward_features(images())
+    assert features.shape == (3, 17, 32)
+    assert sorted(log.selections) == [1, 2]
+    assert log.selections[1] != log.selections[2]
+
+
+def test_gridmask_as_token_drop_trains_kept_patches_only():
+    """A training step: what the pixels of dropped patches are is nothing to the loss, nor to the gradients."""
+    model = build("timm plain").train()
+    grid = ad.GridMask((28, 29), ratio=0.5, seed=0)
+    x = images().clone().requires_grad_()
+    keys = [11, 12, 13]
+    with attach(model, grid.tokens(16), keys=keys) as log:
+        loss = torch.nn.functional.cross_entropy(model(x), torch.tensor([0, 1, 2]))
+        loss.backward()
+    dropped = grid.plan((3, 3, 64, 64), keys=keys).tokens(16).flatten(1)
+    assert torch.equal(log.selection.mask("removed"), dropped)
+    assert 0 < dropped.sum() < dropped.numel()
+    gradient = x.grad.unfold(2, 16, 16).unfold(3, 16, 16).abs().sum((1, 4, 5)).flatten(1)
+    assert torch.equal(gradient > 0, ~dropped)
+    position = model.pos_embed.grad[0, 1:].abs().sum(1) > 0
+    assert torch.equal(position, (~dropped).any(0))
+
+
+def compiled(model, **how):
+    torch._dynamo.reset()
+    return torch.compile(model, backend="eager", **how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["timm plain", "timm EVA rotary", "torchvision", "transformers ViT"])
+def test_compiled_before_or_after(name):
+    """A method that comes, goes and changes its counts is seen by code that was compiled without it."""
+    model, x = build(name), images()
+    fast = compiled(model)
+    with torch.no_grad():
+        want = logits(model, x)
+        torch.testing.assert_close(logits(fast, x), want)
+        for keep in (0.25, 0.5):
+            method = tokens.PatchDropout(keep_rate=keep, seed=0)
+            model.train()
+            with attach(fast, method, keys=[1, 2, 3]) as log:
+                stock = logits(model, x)
+                torch.testing.assert_close(logits(fast, x), stock)
+                assert log.selection.keep.shape[1] == 16 * keep
+            model.eval()
+            torch.testing.assert_close(logits(fast, x), want)
+        if name == "timm plain":
+            with attach(model, tokens.ToMe(r=2)) as log:
+                stock = logits(model, x)
+                torch.testing.assert_close(logits(fast, x), stock)
+                assert log.counts[1] == 13
+        with attach(model, Span(MAE(seed=0), 1), keys=[1, 2, 3]):
+            torch.testing.assert_close(logits(fast, x), logits(model, x))
+        torch.testing.assert_close(logits(fast, x), want)
+
+
+def test_compiled_once_for_a_fixed_count(model):
+    from torch._dynamo.testing import CompileCounter
+
+    counter = CompileCounter()
+    torch._dynamo.reset()
+    fast = torch.compile(model.train(), backend=counter)
+    with attach(model, RandomKeep(0.5, seed=0)):
+        with ad.keys([1, 2, 3]):
+            fast(images()).sum().backward()
+        first = counter.frame_count
+        for step in range(3):
+            with ad.keys([4 + step, 5, 6]):
+                fast(images()).sum().backward()
+        assert counter.frame_count == first
+
+
+@pytest.fixture
+def mae():
+    torch.manual_seed(0)
+    config = transformers.ViTMAEConfig(
+        **HF,
+        decoder_hidden_size=32,
+        decoder_num_hidden_layers=1,
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=64,
+    )
+    return transformers.ViTMAEForPreTraining(config)
+
+
+def test_vitmae_masks_what_a_selection_says(mae):
+    x = images()
+    with attach(mae, MAE(seed=0), keys=[1, 2, 3]) as log:
+        out = mae(x)
+        assert torch.equal(out.mask.bool(), log.selection.mask("removed"))
+        assert log.selection == MAE(seed=0, grid=(4, 4))(torch.empty(3, 16), keys=[1, 2, 3])
+        torch.testing.assert_close(out.loss, tokens.mae_loss(out.logits, x, log.selection, 16))
+        hidden = mae.vit(x).last_hidden_state
+        with pytest.raises(ad.AugDropError, match="noise"):
+            mae(x, noise=torch.rand(3, 16))
+    noise = log.selection.restore.float()
+    assert torch.equal(mae(x, noise=noise).loss, out.loss)
+    assert torch.equal(mae.vit(x, noise=noise).last_hidden_state, hidden)
+
+
+def test_vitmae_keeps_all(mae):
+    x = images()
+    mae.config.mask_ratio = 0.0
+    noise = torch.arange(16.0).expand(3, -1)
+    want = mae.vit(x, noise=noise).last_hidden_state
+    with attach(mae, RandomKeep(1.0)):
+        assert torch.equal(mae.vit(x).last_hidden_state, want)
+
+
+def test_vitmae_refuses_other_counts_and_methods(mae):
+    with (
+        pytest.raises(ad.AugDropError, match=r"mask_ratio=0.75 keeps 4.*mask_ratio = 0.468"),
+        attach(mae, RandomKeep(0.5)),
+    ):
+        mae(images())
+    mae.config.mask_ratio = 0.4688
+    with attach(mae, RandomKeep(0.5)):
+        mae(images())
+    for method in (Two(), Span(MAE())):
+        with pytest.raises(ad.AugDropError, match="ViTMAE"):
+            attach(mae, method)
+
+
+def test_transformers_with_another_attention(model):
+    hf, x = build("transformers ViT"), images()
+    uneven = ad.Cutout(30, seed=0).tokens(16, min_share=0.1)
+    outs = []
+    for kind in ("sdpa", "eager"):
+        hf.set_attn_implementation(kind)
+        with torch.no_grad(), attach(hf.train(), uneven, keys=[1, 2, 3]) as log:
+            outs.append(logits(hf, x))
+            assert log.selection.padded
+    torch.testing.assert_close(*outs)
+    with attach(hf, RandomKeep(0.5)):
+        assert [h.shape[1] for h in hf(x, output_hidden_states=True).hidden_states] == [9] * 4
