@@ -10,9 +10,10 @@ import torch
 import augdrop as ad
 from augdrop import tokens
 from augdrop.tokens import MAE, RandomKeep, Reduced, Reducer, Selector, Span, attach
-from tests.tokens.vits import DEPTH, MODELS, ROTARY, build, images, logits, trunk
+from tests.tokens.vits import FAMILIES, MODELS, ROTARY, build, images, logits, trunk
 
 every_model = pytest.mark.parametrize("name", MODELS)
+every_family = pytest.mark.parametrize("name", FAMILIES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +114,7 @@ def test_padding_changes_nothing(name):
                 torch.testing.assert_close(together[i : i + 1], logits(model, x[i : i + 1]), atol=2e-5, rtol=1e-4)
 
 
-@every_model
+@every_family
 def test_span_gathers_and_brings_back(name):
     model, x = build(name), images()
     inner, blocks, family = trunk(model)
@@ -136,19 +137,18 @@ def test_span_over_all_blocks_is_a_drop(name):
     for method in (EQUAL, UNEQUAL):
         inner, blocks, family = trunk(model)
         with torch.no_grad():
-            seen = record(blocks[-1])
+            seen = record(blocks[-1].mlp)
             with attach(model, method) as log:
                 logits(model, x)
             dropped = seen.pop()
             with attach(model, Span(method)):
-                # The hook of the span is the last: what this one sees is still short.
                 logits(model, x)
             inside = seen.pop()
         real = log.selection.attention_mask()
         torch.testing.assert_close(inside[real], dropped[real], atol=2e-5, rtol=1e-4)
 
 
-@every_model
+@every_family
 def test_nothing_is_left_behind(name):
     model, x = build(name), images()
     logits(model, x)  # Transformers installs hooks of its own at first
@@ -162,7 +162,7 @@ def test_nothing_is_left_behind(name):
         assert state(model) == before
 
 
-@every_model
+@every_family
 def test_keys_decide(name):
     model, x = build(name).train(), images()
     method = RandomKeep(0.5, seed=7)
@@ -181,7 +181,7 @@ def test_keys_decide(name):
     assert given == expected
 
 
-@every_model
+@every_family
 def test_eval_mode_keeps_all_but_for_methods_that_say_otherwise(name):
     model, x = build(name), images()
     want = logits(model, x)
@@ -237,7 +237,7 @@ def test_rotary_rows_go_with_their_tokens(name):
     """A reducer that drops behind block 0 equals a span of the rest that keeps the same."""
     model, x = build(name), images()
     inner, blocks, family = trunk(model)
-    outputs = record(blocks[-1])
+    outputs = record(blocks[-1].mlp)
     with torch.no_grad():
         with attach(model, DropLast(layers=(0,))):
             logits(model, x)
@@ -331,7 +331,7 @@ def test_attention_and_keys_are_the_blocks_own(name):
     torch.testing.assert_close(seen.attention, want, atol=1e-5, rtol=1e-4)
 
 
-@every_model
+@every_family
 def test_half_precision(name):
     model, x = build(name), images()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -343,6 +343,3 @@ def test_half_precision(name):
         for method in (UNEQUAL, Span(UNEQUAL, 1), Weigh()):
             with attach(model, method):
                 assert logits(model, x).isfinite().all()
-
-
-assert DEPTH == 3

@@ -56,6 +56,7 @@ MODELS = {
         transformers.CLIPConfig(vision_config=HF, text_config=HF | dict(vocab_size=9), num_labels=5)
     ),
 }
+FAMILIES = ["timm plain", "timm EVA mixed rotary", *(name for name in MODELS if not name.startswith("timm"))]
 ROTARY = [name for name in MODELS if "rotary" in name]
 
 
