@@ -18,6 +18,11 @@ DTYPES = (torch.float32, torch.bfloat16)
 KEEPS = (0.25, 0.5)
 SHARES = (0.25, 0.5, 0.75)
 """Kept shares, of tensors and of models."""
+GRIDS = {
+    "squares": ad.GridMask.preset("small", seed=0),
+    "stripes": ad.GridMask.preset("authors-default", period=(0.25, 0.75), seed=0),
+}
+"""GridMask as the paper has it, which drops (1 - 0.6)² of an image; and what drops three quarters."""
 LIMIT = "index_select of the kept tokens"
 
 
@@ -118,25 +123,28 @@ def _models(effort: Effort) -> Iterator[Row]:
     """A forward of ViT-B and a training step of ViT-S with 25, 50 and 75 % of the patches."""
     from timm.models import VisionTransformer
 
-    batch, side, sizes = (2, 64, (32, 32)) if effort.quick else (8, 224, (768, 384))
+    batch, side, depth = (2, 64, 2) if effort.quick else (16, 224, 12)
     x = images((batch, 3, side, side), torch.float32)
-    for name, width in zip(("ViT-B forward", "ViT-S training step"), sizes, strict=True):
-        heads, depth = (2, 2) if effort.quick else (width // 64, 12)
-        model = VisionTransformer(img_size=side, num_classes=10, embed_dim=width, depth=depth, num_heads=heads).train()
-        yield from (_step_rows if "step" in name else _forward_rows)(name, model, x, effort)
+    for size, width, measure in (("ViT-B", 768, _forward_rows), ("ViT-S", 384, _step_rows)):
+        if effort.quick:
+            size, width = "a tiny ViT", 64
+        model = VisionTransformer(
+            img_size=side, num_classes=10, embed_dim=width, depth=depth, num_heads=width // 64
+        ).train()
+        yield from measure(size, model, x, effort)
 
 
-def _forward_rows(name: str, model: nn.Module, x: Tensor, effort: Effort) -> Iterator[Row]:
+def _forward_rows(size: str, model: nn.Module, x: Tensor, effort: Effort) -> Iterator[Row]:
     def forward() -> Tensor:
         with torch.inference_mode():
             return model(x)
 
     calls = {_state(keep): _attached(model, RandomKeep(keep, seed=0), len(x), forward) for keep in SHARES}
     seconds = race({"all": forward, **calls}, effort)
-    yield from (_predicted(name, model, x, keep, seconds, effort) for keep in SHARES)
+    yield from (_predicted(f"{size} forward", model, x, keep, seconds, effort) for keep in SHARES)
 
 
-def _step_rows(name: str, model: nn.Module, x: Tensor, effort: Effort) -> Iterator[Row]:
+def _step_rows(size: str, model: nn.Module, x: Tensor, effort: Effort) -> Iterator[Row]:
     optimizer, target = torch.optim.SGD(model.parameters(), lr=1e-3), torch.zeros(len(x), dtype=torch.int64)
 
     def step(x: Tensor) -> None:
@@ -147,31 +155,26 @@ def _step_rows(name: str, model: nn.Module, x: Tensor, effort: Effort) -> Iterat
     def attached(method: Selector) -> Call:
         return _attached(model, method, len(x), lambda: step(x))
 
-    grid_mask, keys = ad.GridMask((32, 96), seed=0), range(len(x))
-    as_tokens = grid_mask.tokens(16)
-    seconds = race(
-        {
-            "all": lambda: step(x),
-            **{_state(keep): attached(RandomKeep(keep, seed=0)) for keep in SHARES},
-            "tokens": attached(as_tokens),
-            "pixels": lambda: step(grid_mask(x, keys=keys)),
-        },
-        effort,
-    )
-    yield from (_predicted(name, model, x, keep, seconds, effort) for keep in SHARES)
-    selection = as_tokens(torch.empty(len(x), (x.shape[-1] // 16) ** 2, 1), keys=keys)
-    yield Row(
-        "tokens",
-        f"{name}, GridMask as token drop",
-        _state(float(selection.counts.float().mean()) / selection.total),
-        named(x.shape),
-        short(x.dtype),
-        micros(seconds["tokens"]),
-        peer="pixel GridMask",
-        peer_value=micros(seconds["pixels"]),
-        to_peer=ratio(seconds["tokens"], seconds["pixels"]),
-        note=f"{selection.keep.shape[1] / selection.total:.0%} with what pads the samples",
-    )
+    calls = {"all": lambda: step(x), **{_state(keep): attached(RandomKeep(keep, seed=0)) for keep in SHARES}}
+    for drop, grid in GRIDS.items():
+        calls[f"{drop}, tokens"] = attached(grid.tokens(16))
+        calls[f"{drop}, pixels"] = lambda grid=grid: step(grid(x, keys=range(len(x))))
+    seconds = race(calls, effort)
+    yield from (_predicted(f"{size} training step", model, x, keep, seconds, effort) for keep in SHARES)
+    for drop, grid in GRIDS.items():
+        selection = grid.tokens(16)(torch.empty(len(x), (x.shape[-1] // 16) ** 2, 1), keys=range(len(x)))
+        yield Row(
+            "tokens",
+            f"{size} training step, GridMask ({drop}) as token drop",
+            _state(float(selection.counts.float().mean()) / selection.total),
+            named(x.shape),
+            short(x.dtype),
+            micros(seconds[f"{drop}, tokens"]),
+            peer="pixel GridMask",
+            peer_value=micros(seconds[f"{drop}, pixels"]),
+            to_peer=ratio(seconds[f"{drop}, tokens"], seconds[f"{drop}, pixels"]),
+            note=f"{selection.keep.shape[1] / selection.total:.0%} with what pads the samples",
+        )
 
 
 def _predicted(
