@@ -24,7 +24,8 @@ class MAE(Selector):
 
     He, Chen, Xie, Li, Dollár & Girshick (2022), Masked autoencoders are scalable vision learners, arXiv 2111.06377.
     Kept tokens go in ascending order; the reference shuffles them, to which a model that has added its positions is
-    blind. With ``noise`` given, what scores lowest stays, as in the reference.
+    blind. With ``noise`` given, what scores lowest stays, as in the reference. A decoder gets every token back at
+    its place by ``selection.scatter(latent, fill=mask_token)``, and then adds its positions.
 
     Args:
         ratio: masked share.

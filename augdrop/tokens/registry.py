@@ -14,6 +14,7 @@ from augdrop.tokens.patch_dropout import PatchDropout
 from augdrop.tokens.random_keep import RandomKeep
 from augdrop.tokens.region_keep import RegionKeep
 from augdrop.tokens.simmim import SimMIM
+from augdrop.tokens.token_dropping import TokenDropping
 from augdrop.tokens.tube import Tube
 
 SELECTORS: dict[str, type[Selector]] = {
@@ -32,6 +33,7 @@ SELECTORS: dict[str, type[Selector]] = {
         VJEPA,
         DropPos,
         HPM,
+        TokenDropping,
     )
 }
 
