@@ -74,6 +74,7 @@ class EVAD(Reducer):
     Chen, Tong, Song, Wu & Wang (2023), Efficient video action detection with token dropout and context refinement,
     arXiv 2304.08451. The sequence has the keyframe first (`TokenGrid.first`). A token's score is the mean attention it
     gets over heads and queries, the keyframe's queries counting ``weight`` times. Training and evaluation are alike.
+    `attach` knows no video model yet: call `reduce` between the attention and the MLP of your model's blocks.
 
     Args:
         grid: the clip's tokens.
