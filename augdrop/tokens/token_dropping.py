@@ -124,7 +124,8 @@ class TokenDropping(Selector):
             raise fail("TokenDropping", got="no scores", expected="scores=[B, N]", fix="Pass scores=table(ids).")
         check_scores("TokenDropping: scores", scores, (len(draws), total))
         budget = Count(self.keep) if isinstance(self.keep, int) else self.keep
-        return highest(scores, budget.count(total, int(draws.epochs[0])), ordered=self.ordered)
+        epoch = int(draws.epochs[0]) if len(draws) else 0
+        return highest(scores, budget.count(total, epoch), ordered=self.ordered)
 
 
 def drop_middle(
