@@ -56,7 +56,7 @@ def rows(model: Locator, images: Tensor, puzzle: tokens.Puzzle) -> dict[str, Ten
 
 
 def main() -> None:
-    given = arguments(__doc__, epochs=150)
+    given = arguments(__doc__, epochs=60)
     torch.manual_seed(given.seed)
     train, test, patch = load(given)
     images, held_out = train.tensors[0], test.tensors[0]
@@ -80,7 +80,8 @@ def main() -> None:
     with torch.no_grad():
         right = tokens.droppos_accuracy(model(held_out, puzzle), puzzle)
     print(f"positions put right on held-out images: {float(right):.1%} (chance {1 / encoder.side**2:.1%})")
-    print(f"linear probe on held-out images: {before:.1%} at random, {probe(encoder, train, test):.1%} pre-trained")
+    print(f"linear probe, random weights: {before}")
+    print(f"linear probe, pre-trained:    {probe(encoder, train, test)}")
     few = drop.puzzle(torch.empty(10, 1 + encoder.side**2, 0), keys=range(10), epoch=0)
     picture(given.out / "droppos.png", rows(model, held_out[:10], few), losses)
 

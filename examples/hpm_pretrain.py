@@ -57,7 +57,7 @@ def rows(model: Miner, teacher: Miner, images: Tensor, mask: tokens.HPM, epoch: 
 
 
 def main() -> None:
-    given = arguments(__doc__, epochs=100)
+    given = arguments(__doc__, epochs=60)
     torch.manual_seed(given.seed)
     train, test, patch = load(given)
     images = train.tensors[0]
@@ -80,7 +80,8 @@ def main() -> None:
         return tokens.removed_mean(losses, selection) + tokens.relative_loss(predicted, masked.gather(losses))
 
     losses = fit(student, images, loss_of, given)
-    print(f"linear probe on held-out images: {before:.1%} at random, {probe(encoder, train, test):.1%} pre-trained")
+    print(f"linear probe, random weights: {before}")
+    print(f"linear probe, pre-trained:    {probe(encoder, train, test)}")
     shown = rows(student, teacher, test.tensors[0][:10], mask, given.epochs - 1)
     picture(given.out / "hpm.png", shown, losses)
 

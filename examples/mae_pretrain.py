@@ -52,7 +52,7 @@ def rows(model: Autoencoder, images: Tensor, mask: tokens.MAE) -> dict[str, Tens
 
 
 def main() -> None:
-    given = arguments(__doc__, epochs=100)
+    given = arguments(__doc__, epochs=60)
     torch.manual_seed(given.seed)
     train, test, patch = load(given)
     images = train.tensors[0]
@@ -67,7 +67,8 @@ def main() -> None:
         return tokens.mae_loss(model(images[index], selection), images[index], selection, patch)
 
     losses = fit(model, images, loss_of, given)
-    print(f"linear probe on held-out images: {before:.1%} at random, {probe(encoder, train, test):.1%} pre-trained")
+    print(f"linear probe, random weights: {before}")
+    print(f"linear probe, pre-trained:    {probe(encoder, train, test)}")
     picture(given.out / "mae.png", rows(model, test.tensors[0][:10], mask), losses)
 
 

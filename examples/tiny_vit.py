@@ -65,7 +65,7 @@ def arguments(description: str, epochs: int) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--size", type=int, default=32, help="side of the images from a folder, in pixels")
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("."), help="where the picture goes")
     return parser.parse_args()
@@ -125,16 +125,20 @@ def fit(model: nn.Module, images: Tensor, loss_of: Callable[[Tensor, int], Tenso
 
 
 @torch.no_grad()
-def probe(model: TinyViT, train: TensorDataset, test: TensorDataset) -> float:
-    """Held-out accuracy of a linear classifier on the frozen model's mean patch token."""
+def probe(model: TinyViT, train: TensorDataset, test: TensorDataset, labels: tuple[int, ...] = (100, 10_000)) -> str:
+    """Held-out accuracy of a linear classifier on the frozen model's mean patch token, from few labels and from all."""
     model.eval()
     (x, y), (x_test, y_test) = (
-        (torch.cat([model(images)[:, 1:].mean(1) for images in part.tensors[0].split(512)]), part.tensors[1])
+        (torch.cat([model(images)[:, 1:].mean(1) for images in part.tensors[0].split(512)]).numpy(), part.tensors[1])
         for part in (train, test)
     )
     model.train()
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    return float(classifier.fit(x.numpy(), y.numpy()).score(x_test.numpy(), y_test.numpy()))
+    order, found = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)), []
+    for n in (min(n, len(x)) for n in labels):
+        classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        score = classifier.fit(x[order[:n]], y[order[:n]]).score(x_test, y_test)
+        found.append(f"{score:.1%} from {n} labels")
+    return ", ".join(found)
 
 
 def picture(path: Path, rows: dict[str, Tensor], losses: list[float], scale: int = 64) -> None:
