@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
-from weakref import WeakKeyDictionary, ref
 
 from torch import nn
 
@@ -20,8 +19,8 @@ from augdrop.tokens.span import Span
 
 Method = Selector | Reducer | Span | Sequence[Span]
 
-_attached: WeakKeyDictionary[nn.Module, ref[Attachment]] = WeakKeyDictionary()
-"""By model; the model's hooks hold the attachment, and nothing here holds the model."""
+MARK = "_augdrop_attachment"
+"""The attribute of a model by which it is known to have a method."""
 
 
 class Attachment(Log):
@@ -29,10 +28,10 @@ class Attachment(Log):
 
     def __init__(self, model: nn.Module, method: Method, keys: Ids | None, epoch: Ids | None, given: dict) -> None:
         family = family_of(model)
-        if other := _attached.get(family.model):
+        if other := vars(family.model).get(MARK):
             raise fail(
                 "attach: model",
-                got=f"a {type(family.model).__name__} that has one already: {other()}",
+                got=f"a {type(family.model).__name__} that has one already: {other}",
                 expected="a model without a method",
                 fix="Detach the first: handle.detach(), or leave its with block.",
             )
@@ -41,8 +40,9 @@ class Attachment(Log):
             watch_stem(self, stack)
             place_intermediates(self, stack)
             self._place(method, stack)
+            vars(family.model)[MARK] = self
+            stack.callback(vars(family.model).pop, MARK)
             self._undo = stack.pop_all()
-        _attached[family.model] = ref(self)
 
     def _place(self, method: Method, stack: ExitStack) -> None:
         if isinstance(method, Selector):
@@ -64,14 +64,21 @@ class Attachment(Log):
     def detach(self) -> None:
         """Take the method out of the model: what was replaced is put back. The log stays."""
         self._undo.close()
-        if (mine := _attached.get(self.family.model)) and mine() is self:
-            del _attached[self.family.model]
 
     def __enter__(self) -> Attachment:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.detach()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Attachment:
+        # The copy's modules would have this model's forwards, and so this model's weights.
+        raise fail(
+            "attach: model",
+            got=f"a copy of a model that has {self}",
+            expected="a copy of a model without a method",
+            fix="Copy it before it is attached to, or after handle.detach().",
+        )
 
     def __repr__(self) -> str:
         return f"Attachment({self.method} in a {self.family.name})"
@@ -93,8 +100,8 @@ def attach(
     Nothing of the model is copied or subclassed. For as long as the method is attached some of its modules have a
     ``forward`` of their own on the instance, which calls the stock one (see `augdrop.tokens.models.family.intercept`
     for why not a hook); all is put back by ``detach``, also when an exception leaves the ``with`` block. LayerScale,
-    stochastic depth, qk-norm and fused attention stay as they are. Attach after copying a model and detach before
-    saving one whole; a state dict does not change.
+    stochastic depth, qk-norm and fused attention stay as they are, and so does a state dict. A model is to be
+    copied, or pickled whole, before it is attached to.
 
     Args:
         model: of timm a VisionTransformer (DeiT too) or an Eva, torchvision's VisionTransformer, or of Transformers a

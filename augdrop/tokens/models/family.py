@@ -13,8 +13,7 @@ from augdrop.errors import AugDropError, fail
 from augdrop.tokens.selection import Selection
 
 Select = Callable[..., Selection | None]
-"""Takes the tokens ``[B, prefix + N, D]``, and their grid if it is no other than the stem's."""
-
+"""Takes the tokens ``[B, prefix + N, D]``, and their grid if it is not the stem's."""
 
 Before = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 

@@ -17,7 +17,8 @@ class ViTMAE(TransformersViT):
 
     The class token comes after the masking, so a selection is of patches alone. How many stay is the model's
     ``config.mask_ratio``, of which a selector has to keep just as many. Where a selector does nothing (one for
-    training, in eval mode) the model masks by its own random numbers, as it does without.
+    training, in eval mode) the model masks by its own random numbers, as it does without. Of the encoder's features
+    ``log.restore`` takes the patches: ``log.restore(hidden[:, 1:])``.
     """
 
     name = "transformers ViTMAE"
