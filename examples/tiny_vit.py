@@ -89,12 +89,13 @@ def load(given: argparse.Namespace) -> tuple[TensorDataset, TensorDataset, int]:
 def photographs(size: int, count: int = 3000) -> tuple[TensorDataset, TensorDataset]:
     """Crops of photographs that scikit-image ships, each photograph a class: its right third is held out."""
     pictures = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket(), data.hubble_deep_field(), data.retina()]
+    pictures = [torch.from_numpy(picture.copy()).permute(2, 0, 1) / 255 for picture in pictures]
     generator = torch.Generator().manual_seed(0)
     parts = []
     for left, right, n in ((0, 2 / 3, count), (2 / 3, 1, count // 4)):
         crops, labels = [], torch.arange(n) % len(pictures)
         for label in labels:
-            image = torch.from_numpy(pictures[label].copy()).permute(2, 0, 1) / 255
+            image = pictures[label]
             image = image[..., int(left * image.shape[2]) : int(right * image.shape[2])]
             side = int(min(image.shape[1:]) * (0.3 + 0.4 * torch.rand((), generator=generator)))
             top, x = (int(torch.randint(n - side, (), generator=generator)) for n in image.shape[1:])
