@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from augdrop.citation import Citation
+from augdrop.cli import token_preview
 from augdrop.cli.apply import Size, whole
 from augdrop.cli.contact_sheet import Row, contact_sheet
 from augdrop.cli.images import LoadedImage, load, save
@@ -21,6 +22,8 @@ from augdrop.cli.recipe import build
 from augdrop.cli.worker import batch, decide, paint
 from augdrop.errors import fail, nearest
 from augdrop.registry import METHODS
+from augdrop.tokens.base import Selector
+from augdrop.tokens.registry import SELECTORS
 from augdrop.transforms.base import Transform
 
 _MOST = 4
@@ -31,7 +34,7 @@ _SHOWN = {"Cutout": "imagenet", "Mixup": "cifar"}
 
 _EPILOG = """
 Every draw is shown hit (p = 1), at the methods' defaults or a preset. Mixes take the next image as a partner, and of a
-single image its mirror image with other colours.
+single image its mirror image with other colours. With --tokens the patches that a method removes are faded.
 """
 
 
@@ -42,6 +45,9 @@ def add_to(commands: Any) -> None:
     )
     sub.add_argument("sources", metavar="SOURCE", type=Path, nargs="+", help="images or folders; a few are shown")
     sub.add_argument("--methods", metavar="A,B:PRESET", help="by default all; a preset after a colon")
+    sub.add_argument(
+        "--tokens", action="store_true", help="methods that select tokens: what they keep of 16×16 patches"
+    )
     sub.add_argument("--draws", metavar="N", type=whole(1), help="of each image; by default 4 in all")
     sub.add_argument(
         "--size",
@@ -61,17 +67,20 @@ def add_to(commands: Any) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Draw it and say where it is."""
-    transforms = [_transform(name, given.seed) for name in _names(given.methods)]
+    if given.tokens:
+        token_preview.check_size(given.size)
+    names = _names(given.methods, SELECTORS if given.tokens else METHODS)
+    methods = [_method(*name, given) for name in names]
     images = [fit(load(path), given.size) for path in _chosen(given.sources)]
     partners = [*images[1:], images[0]] if len(images) > 1 else [_mirrored(images[0])]
     draws = given.draws or max(1, 4 // len(images))
     rows = []
-    for name, transform in transforms:
+    for (name, preset), method in zip(names, methods, strict=True):
         pictures = []
         for i, (image, partner) in enumerate(zip(images, partners, strict=True)):
             pictures.append(_picture(image))
-            pictures += [_drawn(transform, image, partner, key_for(str(i), draw)) for draw in range(draws)]
-        rows.append(Row(*name, pictures))
+            pictures += [_drawn(method, image, partner, key_for(str(i), draw)) for draw in range(draws)]
+        rows.append(Row(name, _note(method, preset), pictures))
     heads = ["original", *(f"draw {i + 1}" if draws > 1 else "dropped" for i in range(draws))] * len(images)
     sheet = contact_sheet(rows, heads, group=1 + draws)
     save(LoadedImage(np.array(sheet)), given.out)
@@ -81,22 +90,31 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _names(methods: str | None) -> list[tuple[str, str]]:
+def _names(methods: str | None, known: Mapping[str, type]) -> list[tuple[str, str]]:
+    """Names and presets."""
     if methods is None:
-        return [(name, _SHOWN.get(name, "")) for name in METHODS]
+        return [(name, _SHOWN.get(name, "")) for name in known]
     parts = [part.strip().partition(":") for part in methods.split(",") if part.strip()]
     if not parts:
-        raise fail("--methods", got=repr(methods), expected="names", fix=nearest("", METHODS))
+        raise fail("--methods", got=repr(methods), expected="names", fix=nearest("", known))
+    for name, _, _ in parts:
+        if name not in known:
+            raise fail("--methods", got=repr(name), expected="a method", fix=nearest(name, known))
     return [(name, preset) for name, _, preset in parts]
 
 
-def _transform(name: tuple[str, str], seed: int) -> tuple[tuple[str, str], Transform]:
-    method, preset = name
-    if method not in METHODS:
-        raise fail("--methods", got=repr(method), expected="a method", fix=nearest(method, METHODS))
-    cls = METHODS[method]
-    transform = build({method: ({"preset": preset} if preset else {}) | {"p": 1.0}}, seed)
-    return (method, _cited(cls.citation) + (f" · preset\u00a0{preset}" if preset else "")), transform
+def _method(name: str, preset: str, given: argparse.Namespace) -> Transform | Selector:
+    if given.tokens:
+        return token_preview.selector_of(name, preset, given.seed, given.size)
+    return build({name: ({"preset": preset} if preset else {}) | {"p": 1.0}}, given.seed)
+
+
+def _note(method: Transform | Selector, preset: str) -> str:
+    """Where a method is from, and what of it is shown."""
+    parts = [_cited(type(method).citation), f"preset\u00a0{preset}" if preset else ""]
+    if isinstance(method, Selector):
+        parts.append(token_preview.note_of(method))
+    return " · ".join(part for part in parts if part)
 
 
 def _cited(citation: Citation | None) -> str:
@@ -120,9 +138,11 @@ def _mirrored(image: LoadedImage) -> LoadedImage:
     return LoadedImage(np.ascontiguousarray(image.pixels[:, ::-1, ::-1]), None, image.bits)
 
 
-def _drawn(transform: Transform, image: LoadedImage, partner: LoadedImage, key: int) -> Image.Image:
+def _drawn(method: Transform | Selector, image: LoadedImage, partner: LoadedImage, key: int) -> Image.Image:
+    if isinstance(method, Selector):
+        return token_preview.faded(method, _picture(image), key)
     other = batch(like(partner, image))
-    return _picture(paint(image, decide(transform, image, other, key, 0), other))
+    return _picture(paint(image, decide(method, image, other, key, 0), other))
 
 
 def _picture(image: LoadedImage) -> Image.Image:
