@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
 from typing import Any
 
@@ -28,6 +29,14 @@ def default_workers(jobs: int) -> int:
 
 def each(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Any]:
     """``work(job)`` for each job, as they come to be done; one worker is this process."""
+    with _interruption() as interrupted:
+        for result in _each(work, jobs, workers):
+            yield result
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+
+
+def _each(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Any]:
     if workers == 1:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # as in a worker: more could round the scores of attentive methods in another way
@@ -55,6 +64,25 @@ def each(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Itera
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interruption() -> Iterator[threading.Event]:
+    """Set by Ctrl-C, beside the exception: Python drops one that comes while it clears an object away."""
+    interrupted = threading.Event()
+
+    def note(number: int, frame: Any) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start(work: Callable[[Any], Any]) -> None:
