@@ -16,11 +16,13 @@ pytest.importorskip("skimage")
 
 ROOT = Path(__file__).parents[1]
 PRETRAINING = ("mae", "droppos", "hpm")
+DROPPING = ("gridmask_as_tokens.py", "patchdropout_finetune.py")
 SHORT = {"train_classifier.py": ["--epochs", "1", "--width", "4"]} | {
     f"{name}_pretrain.py": ["--epochs", "2"] for name in PRETRAINING
 }
+SHORT |= {name: ["--epochs", "2", "--size", "16"] for name in DROPPING}
 """Arguments that make an example shorter; the others run as they are."""
-ELSEWHERE = {"demo.py", "tiny_vit.py"}
+ELSEWHERE = {"demo.py", "tiny_vit.py", "vit_classifier.py"}
 """Examples with tests of their own, and what examples share."""
 
 
@@ -61,6 +63,17 @@ def test_pretraining_learns_and_draws(name, said):
     if name == "droppos":
         right = next(line for line in text.splitlines() if line.startswith("positions"))
         assert float(right.split("images: ")[1].split("%")[0]) > 10  # chance is 6.2
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_dropping_tokens_compares_and_drops(name, said):
+    *_, first, second, tokens = said(name)[0].splitlines()
+    accuracies = [float(line.split("accuracy ")[1].split("%")[0]) for line in (first, second)]
+    assert max(accuracies) > 15  # chance is 10, and two epochs are short
+    assert all(float(line.split("step ")[1].split()[0]) > 0 for line in (first, second))
+    assert first.endswith(" 1.00 times as fast") and second.endswith(" times as fast")
+    total, kept = (float(word) for word in tokens.split()[1:4:2])  # "of 16 tokens 8 stay ..."
+    assert total == 16 and 4 <= kept < 14
 
 
 def test_replay_is_equal(said):
