@@ -62,7 +62,7 @@ def ahead(typingctx, start, n):
 
 @intrinsic
 def data(typingctx, array):
-    """The first element of a C-contiguous array; whoever holds the array keeps the memory alive."""
+    """The first element of a C-contiguous array; numba frees an array after its last use, so it must be used again."""
 
     def codegen(context, builder, signature, args):
         return context.make_array(signature.args[0])(context, builder, args[0]).data

@@ -52,7 +52,8 @@ def _each(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iter
         running: set[Future[Any]] = set()
         while True:
             # A few jobs ahead keep all workers busy; all of them at once could be a million.
-            running |= {pool.submit(_do, job) for job in itertools.islice(waiting, 4 * workers - len(running))}
+            with _held_back():
+                running |= {pool.submit(_do, job) for job in itertools.islice(waiting, 4 * workers - len(running))}
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -83,6 +84,19 @@ def _interruption() -> Iterator[threading.Event]:
         yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Workers are born deaf to Ctrl-C: one that still imports would print where it was interrupted."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(work: Callable[[Any], Any]) -> None:

@@ -109,7 +109,7 @@ def _sums_kernel(scalar: type) -> Kernel:
         job = carray(shared, 1)[0]
         job.sources = sources
         line = np.empty(job.width * job.interleaved, total)
-        sum_planes(shared, job, pointer(job.x, scalar), data(line), small)
+        sum_planes(shared, job, pointer(job.x, scalar), line, small)
 
     return run
 
@@ -124,14 +124,16 @@ def _cells_kernel(scalar: type, wide: type) -> Kernel:
         job = carray(shared, 1)[0]
         job.sources = sources
         line = np.empty(job.width * job.interleaved, total)
-        mean_cells(shared, job, pointer(job.x, scalar), data(line), pointer(job.cells, wide), small)
+        mean_cells(shared, job, pointer(job.x, scalar), line, pointer(job.cells, wide), small)
 
     return run
 
 
 @njit(nogil=True)
-def sum_planes(shared, job, x, line, small):
+def sum_planes(shared, job, x, room, small):
     """Add up each channel of each sample that is hit, down the columns and then along."""
+    # The array itself is handed over: a caller that had only its address left would free it before the call.
+    line = data(room)
     k, n = job.interleaved, job.width * job.interleaved
     hit, sums = pointer(job.hit, np.uint8), pointer(job.cells, np.float64)
     while True:
@@ -150,8 +152,9 @@ def sum_planes(shared, job, x, line, small):
 
 
 @njit(nogil=True)
-def mean_cells(shared, job, x, line, cells, small):
+def mean_cells(shared, job, x, room, cells, small):
     """The mean of each cell of each plane."""
+    line = data(room)  # see sum_planes
     k, n, factor = job.interleaved, job.width * job.interleaved, job.factor
     hit = pointer(job.hit, np.uint8)
     while True:
