@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import augdrop as ad
+from augdrop.tokens import registry as tokens
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -26,13 +27,18 @@ def test_python_snippets_run(number, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_every_method_stands_in_the_table_with_its_source():
-    rows = {m[1]: m[0] for m in re.finditer(r"^\| `(\w+)` \|.*$", README, flags=re.M)}
-    assert rows.keys() == ad.METHODS.keys()
+@pytest.mark.parametrize("section", ["Methods", "Tokens"])
+def test_every_method_stands_in_the_table_with_its_source(section):
+    text = README.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    rows = {m[1]: m[0] for m in re.finditer(r"^\| `(\w+)` \|.*$", text, flags=re.M)}
+    assert list(rows) == list({"Methods": ad.METHODS, "Tokens": tokens.METHODS}[section])
     for name, row in rows.items():
-        citation = ad.METHODS[name].citation
-        assert citation.arxiv in row and str(citation.year) in row
-        assert re.split(r"[ ,&]", citation.authors)[0] in row
+        citation = ad.METHODS[name].citation if section == "Methods" else tokens.citation_of(name)
+        if citation is None:  # this package's own
+            assert row.endswith("| – |")
+        else:
+            assert citation.arxiv in row and str(citation.year) in row
+            assert re.split(r"[ ,&]", citation.authors)[0] in row
 
 
 def test_the_command_line_is_as_written(tmp_path):

@@ -8,6 +8,7 @@ import torch
 
 import augdrop as ad
 from augdrop.cli import doctor
+from augdrop.tokens import registry as tokens
 from tests.cli.photos import augdrop
 
 
@@ -21,12 +22,20 @@ def test_list_names_every_method_its_options_and_its_paper(capsys):
         for preset in cls.presets:
             assert preset in flat
     assert "length=16" in flat
+    before, after = said.split("augdrop.tokens\n")
+    for name, cls in tokens.METHODS.items():
+        assert f"\n{name}\n" in after and f"\n{name}\n" not in before
+        assert all(preset in after for preset in getattr(cls, "presets", ()))
+        source = tokens.citation_of(name)
+        assert source is None or " ".join(str(source).split()) in flat.replace("self- supervised", "self-supervised")
+    assert "Options: layers=[3, 6, 9], grid=(needed), keep=0.7" in flat
 
 
 def test_list_for_programs_is_a_recipes_language(capsys):
     assert augdrop("list", "--json") == 0
     facts = {method["name"]: method for method in json.loads(capsys.readouterr().out)}
-    assert list(facts) == list(ad.METHODS)
+    assert list(facts) == [*ad.METHODS, *tokens.METHODS]
+    assert {name for name in facts if facts[name]["drops"] == "regions"} == set(ad.METHODS)
     assert facts["Cutout"]["parameters"]["length"] == 16
     assert (facts["Cutout"]["parameters"]["p"], facts["RandomErasing"]["parameters"]["p"]) == (1, 0.5)
     assert facts["Cutout"]["presets"]["imagenet"] == {"length": 56}
@@ -34,6 +43,9 @@ def test_list_for_programs_is_a_recipes_language(capsys):
     assert facts["RandomErasing"]["presets"]["timm-rand"]["fill"] == {
         "noise": {"distribution": "normal", "per": "channel"}
     }
+    assert facts["PatchDropout"]["presets"]["timm"] == {"keep_rate": None, "prob": 0.5, "ordered": False}
+    assert facts["random_ltd"]["parameters"] == {"depth": "(needed)", "keep": 0.5, "seed": 0}
+    assert facts["random_ltd"]["citation"]["arxiv"] == "2211.11586" and facts["RandomKeep"]["citation"] is None
     assert facts["GridMask"]["presets"]["imagenet"]["p"] == {"ramp": {"stop": 0.8, "epochs": 240, "start": 0.0}}
 
 
@@ -43,6 +55,9 @@ def test_list_one(capsys):
     assert "ratio: stripe width / period" in said
     assert ">>>" not in said
     assert "paper: p=0.8" in said
+    assert augdrop("list", "EViT") == 0
+    said = capsys.readouterr().out
+    assert "keep: 0.7" in said and "2202.07800" in said and "Presets" not in said and ">>>" not in said
     assert augdrop("list", "GridMsak", "--json") == 2
     assert "Did you mean 'GridMask'" in capsys.readouterr().err
 
