@@ -8,6 +8,7 @@ import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torchvision import tv_tensors
 
 from augdrop.errors import fail
@@ -19,9 +20,14 @@ MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I", "F")
 """The PIL modes of images: those whose values can be painted as they are."""
 
 
+def is_plain(leaf: Any) -> bool:
+    """Is it a tensor that says nothing but its values? A fake one, which only has their shape, stands for such a one."""
+    return type(leaf) is Tensor or type(leaf) is FakeTensor
+
+
 def to_plain(leaf: Any) -> Tensor:
     """A plain tensor with the values of a tensor, array, PIL mask, number or list of numbers; a view where possible."""
-    if type(leaf) is Tensor:
+    if is_plain(leaf):
         return leaf
     if isinstance(leaf, Tensor):
         return leaf.as_subclass(Tensor)

@@ -19,6 +19,7 @@ from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.rng import Draws, stream_key
 from augdrop.samples import unpack
+from augdrop.samples.edge import is_plain
 from augdrop.transforms import compiled
 
 
@@ -145,7 +146,7 @@ class Transform(v2.Transform):
         if torch.compiler.is_compiling():
             extras = inplace or out is not None or plan is not None or bool(given)
             return compiled.call(self, inputs, keys, epoch, extras)
-        if type(inputs[0]) is Tensor and inputs[0].ndim >= 3 and (len(inputs) == 1 or _is_labels(inputs)):
+        if is_plain(inputs[0]) and inputs[0].ndim >= 3 and (len(inputs) == 1 or _is_labels(inputs)):
             x = inputs[0]
             if plan is None:
                 plan = self.decide(x, self.draws(batch_size(x), keys, epoch), **given)
@@ -219,7 +220,7 @@ def batch_size(x: Tensor) -> int:
 
 
 def _is_labels(inputs: tuple[Any, ...]) -> bool:
-    return len(inputs) == 2 and type(inputs[1]) is Tensor and inputs[1].ndim <= 2 and inputs[0].ndim > 3
+    return len(inputs) == 2 and is_plain(inputs[1]) and inputs[1].ndim <= 2 and inputs[0].ndim > 3
 
 
 def _parameters(cls: type) -> str:

@@ -15,6 +15,7 @@ from augdrop.keys import Ids
 from augdrop.plan import Plan
 from augdrop.plans import Plans, restrict
 from augdrop.rng import Draws
+from augdrop.samples.edge import is_plain
 from augdrop.transforms.base import Shape, Transform, batch_size
 
 
@@ -134,7 +135,7 @@ class Compose(_Composition):
                 out = t(*inputs, keys=keys, epoch=epoch)
                 inputs = out if isinstance(out, tuple) else (out,)
             return inputs if len(inputs) > 1 else inputs[0]  # pyright: ignore[reportGeneralTypeIssues]
-        if type(inputs[0]) is Tensor and len(inputs) == 1:
+        if is_plain(inputs[0]) and len(inputs) == 1:
             return super().forward(*inputs, keys=keys, epoch=epoch, plan=plan, **call)
         return self._step_by_step(inputs, keys, epoch, plan, **call)
 
