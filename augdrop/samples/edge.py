@@ -21,7 +21,7 @@ MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I", "F")
 
 
 def is_plain(leaf: Any) -> bool:
-    """Is it a tensor that says nothing but its values? A fake one, which only has their shape, stands for such a one."""
+    """Is it a tensor that says nothing but its values? A fake one, which has only a shape, stands for one."""
     return type(leaf) is Tensor or type(leaf) is FakeTensor
 
 
