@@ -105,8 +105,8 @@ def attach(
 
     Args:
         model: of timm a VisionTransformer (DeiT too) or an Eva, torchvision's VisionTransformer, or of Transformers a
-            ViT, DINOv2, CLIP vision tower or ViTMAE; also what has one of these inside, once (a classifier, a wrapper,
-            a compiled model).
+            ViT, DINOv2, CLIP vision tower, ViTMAE or VideoMAE; also what has one of these inside, once (a classifier, a
+            wrapper, a compiled model).
         method: the selector, reducer or span, or several spans that do not overlap.
         keys: one for each sample of the batches to come; None takes them from ``with augdrop.keys(...)`` around the
             forward pass, and else from torch's generator. To change: ``handle.keys = batch["key"]``.

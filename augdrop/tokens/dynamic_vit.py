@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from augdrop.checks import check_share
 from augdrop.citation import Citation
 from augdrop.errors import fail
-from augdrop.tokens.actions import drop, highest, places
+from augdrop.tokens.actions import drop, highest, places, unchanged
 from augdrop.tokens.reducer import Reduced, Reducer, Seen
 from augdrop.tokens.selection import Selection
 
@@ -118,4 +118,6 @@ class DynamicViT(Reducer):
 
     def reduce(self, x: Tensor, seen: Seen) -> Reduced:
         selection = self.selection(x, (self.layers or ()).index(seen.layer), seen.prefix)
+        if selection.keep.shape[1] == selection.total:
+            return unchanged(x)
         return Reduced(drop(x, selection), places(selection))

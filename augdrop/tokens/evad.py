@@ -52,7 +52,7 @@ class TokenGrid:
         return self.t * self.slot
 
     def first(self, x: Tensor) -> Tensor:
-        """``x [B, t * h * w, ...]`` with the keyframe's slot moved to the head, as `EVAD` wants it."""
+        """``x [B, t * h * w, ...]`` with the keyframe's slot moved to the head, as `EVAD` leaves it."""
         before, key, after = self._split(x, self.key)
         return torch.cat([key, before, after], 1)
 
@@ -72,9 +72,9 @@ class EVAD(Reducer):
     """Between attention and MLP, keep the keyframe's tokens and of the others those that get most attention.
 
     Chen, Tong, Song, Wu & Wang (2023), Efficient video action detection with token dropout and context refinement,
-    arXiv 2304.08451. The sequence has the keyframe first (`TokenGrid.first`). A token's score is the mean attention it
-    gets over heads and queries, the keyframe's queries counting ``weight`` times. Training and evaluation are alike.
-    `attach` knows no video model yet: call `reduce` between the attention and the MLP of your model's blocks.
+    arXiv 2304.08451. A whole clip comes in time-major order; behind the first drop the keyframe leads, then the others
+    that are left. A token's score is the mean attention it gets over heads and queries, the keyframe's queries counting
+    ``weight`` times. Training and evaluation are alike. `attach` puts it into Transformers' VideoMAE.
 
     Args:
         grid: the clip's tokens.
@@ -86,7 +86,7 @@ class EVAD(Reducer):
         >>> x, attention = torch.rand(1, 24, 8), torch.rand(1, 2, 24, 24).softmax(-1)
         >>> evad = EVAD(grid=TokenGrid(4, 2, 3))
         >>> reduced = evad.reduce(x, Seen(layer=3, prefix=0, attention=attention))
-        >>> reduced.x.shape, bool((reduced.x[:, :6] == x[:, :6]).all())
+        >>> reduced.x.shape, bool((reduced.x[:, :6] == x[:, 12:18]).all())
         (torch.Size([1, 17, 8]), True)
     """
 
@@ -110,7 +110,7 @@ class EVAD(Reducer):
         check_positive("EVAD: weight", self.weight)
 
     def count(self, total: int) -> int:
-        """How many of ``total`` tokens stay that are not the keyframe's."""
+        """How many of ``total`` tokens, the keyframe's among them, stay besides the keyframe's."""
         count = kept(total, 1 - self.keep, "ceil") - self.grid.slot
         if count < 1:
             raise fail(
@@ -121,21 +121,42 @@ class EVAD(Reducer):
             )
         return count
 
-    def scores(self, attention: Tensor, prefix: int = 0) -> Tensor:
-        """Attention ``[B, H, T, T]`` that the other frames' tokens get, ``[B, T - prefix - h * w]``."""
-        seen = attention[:, :, prefix:, prefix + self.grid.slot :].mean(1)
-        total = seen.shape[1]
-        return (self.weight * seen[:, : self.grid.slot].sum(1) + seen[:, self.grid.slot :].sum(1)) / total
+    def scores(self, attention: Tensor, prefix: int = 0, key: int = 0) -> Tensor:
+        """How much attention ``[B, H, T, T]`` the other frames' tokens get: ``[B, T - prefix - h * w]``.
+
+        Args:
+            key: where the keyframe's tokens begin, not counting the prefix.
+        """
+        seen, stop = attention[:, :, prefix:, prefix:].mean(1), key + self.grid.slot
+        scores = (seen.sum(1) + (self.weight - 1) * seen[:, key:stop].sum(1)) / seen.shape[1]
+        return torch.cat([scores[:, :key], scores[:, stop:]], 1)
 
     def reduce(self, x: Tensor, seen: Seen) -> Reduced:
         assert seen.attention is not None
         total = x.shape[1] - seen.prefix
+        whole = total == self.grid.total
+        if not whole and (seen.layer == min(self.layers or (0,)) or not self.grid.slot < total < self.grid.total):
+            raise fail(
+                "EVAD: grid",
+                got=f"{total} tokens at block {seen.layer}",
+                expected=f"{self.grid.total}, a clip of {self.grid.t} × {self.grid.h} × {self.grid.w}",
+                fix="Pass the model's grid: frames by the tubelet's length, sides by the patch's.",
+            )
         count = self.count(total)
         if count == total - self.grid.slot:
             return unchanged(x)
+        scores = self.scores(seen.attention, seen.prefix, self.grid.key * self.grid.slot if whole else 0)
         # To the selection the keyframe is a prefix: it comes first, and it always stays.
-        selection = highest(self.scores(seen.attention, seen.prefix), count, seen.prefix + self.grid.slot, self.ordered)
-        return Reduced(drop(x, selection), places(selection))
+        selection = highest(scores, count, seen.prefix + self.grid.slot, self.ordered)
+        if not whole:
+            return Reduced(drop(x, selection), places(selection))
+        order = self._order(seen.prefix).to(x.device)
+        return Reduced(drop(x[:, order], selection), places(selection)[:, order.argsort()])
+
+    def _order(self, prefix: int) -> Tensor:
+        """Where each token of the keyframe-first sequence is in a whole clip's."""
+        first = self.grid.first(torch.arange(self.grid.total)[None])[0]
+        return torch.cat([torch.arange(prefix), first + prefix])
 
 
 def restore(
@@ -149,7 +170,7 @@ def restore(
 
     Args:
         x: ``[B, h * w + K, D]``, what the last layer left, keyframe first.
-        source: int64 ``[B, t * h * w]``, where the tokens of the keyframe-first sequence went, all layers composed.
+        source: int64 ``[B, t * h * w]``, where the clip's tokens went, all layers composed.
         fill: a number, or a mask token ``[D]``, for dropped tokens.
         rule: ``"reference"`` does as the authors' code does: it hands kept tokens, in the order of ``x``, to kept
             places in raster order, so that with ``EVAD(ordered=False)`` tokens come to lie at places of others. Their
@@ -157,20 +178,20 @@ def restore(
     """
     check_choice("EVAD: rule", rule, ("index", "reference"))
     there = source >= 0
-    rows = source if rule == "index" else there.cumsum(1) - 1
+    # Keyframe first, the kept ones' places count up.
+    rows = source if rule == "index" else grid.back(grid.first(there).cumsum(1) - 1)
     rows = rows.clamp(min=0) + torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
     full = x.flatten(0, 1).index_select(0, rows.flatten()).view(*source.shape, -1)
-    filled = torch.where(there[..., None], full, torch.as_tensor(fill, dtype=x.dtype, device=x.device))
-    return grid.back(filled)
+    return torch.where(there[..., None], full, torch.as_tensor(fill, dtype=x.dtype, device=x.device))
 
 
 def kept_ids(source: Tensor, grid: TokenGrid) -> Tensor:
     """Which of the other frames' tokens are left, in their order in ``x``: int64 ``[B, K]``, the keyframe not counted.
 
     Example:
-        >>> kept_ids(torch.tensor([[0, 2, -1, 1]]), TokenGrid(4, 1, 1)).tolist()
+        >>> kept_ids(torch.tensor([[2, -1, 0, 1]]), TokenGrid(4, 1, 1)).tolist()
         [[2, 0]]
     """
-    body = source[:, grid.slot :]
+    body = grid.first(source)[:, grid.slot :]
     count = int((body[0] >= 0).sum())
     return body.masked_fill(body < 0, source.shape[1]).sort(1).indices[:, :count]

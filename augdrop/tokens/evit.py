@@ -9,6 +9,7 @@ from torch import Tensor
 
 from augdrop.checks import check_share, check_whole
 from augdrop.citation import Citation
+from augdrop.errors import fail
 from augdrop.tokens.actions import drop, fuse, highest, places, unchanged
 from augdrop.tokens.budgets import kept
 from augdrop.tokens.reducer import Reduced, Reducer, Seen
@@ -87,6 +88,8 @@ class EViT(Reducer):
 
     def reduce(self, x: Tensor, seen: Seen) -> Reduced:
         assert seen.attention is not None
+        if not seen.prefix:
+            raise fail("EViT", got="a model without prefix tokens", expected="a class token", fix="Take ToMe.")
         scores = seen.attention[:, :, 0, seen.prefix :].mean(1)
         total = scores.shape[1]
         count = kept(total, 1 - (self.keep.share if isinstance(self.keep, CosineKeep) else self.keep), "ceil")

@@ -32,7 +32,10 @@ def test_counts(keep, expected):
 @pytest.mark.parametrize("ordered", [True, False])
 def test_against_numpy(weight, ordered):
     x, a = torch.randn(2, 12, 5), attention(12)
-    reduced = EVAD(grid=GRID, keep=0.6, weight=weight, ordered=ordered).reduce(x, Seen(3, 0, a))
+    clip, order = GRID.back(x), GRID.back(torch.arange(12)[None])[0]  # the clip is in time-major order
+    reduced = EVAD(grid=GRID, keep=0.6, weight=weight, ordered=ordered).reduce(
+        clip, Seen(3, 0, a[:, :, order][..., order])
+    )
     rows = a.numpy()[:, :, :, 3:].copy()
     rows[:, :, :3] *= weight
     scores = rows.mean(2).mean(1)
@@ -45,7 +48,8 @@ def test_against_numpy(weight, ordered):
 
 def test_a_loud_keyframe_decides():
     a = torch.full((1, 1, 12, 12), 0.1)
-    a[..., :3, 3:6], a[..., 3:, 6:9] = 0.3, 0.2  # the keyframe looks at 3 to 5, all others at 6 to 8
+    a[..., 6:9, :3] = 0.3  # the keyframe, slot 2, looks at 0 to 2, all others at 3 to 5
+    a[..., [*range(6), 9, 10, 11], 3:6] = 0.2
     x = torch.randn(1, 12, 2)
     for weight, expected in ((1.0, [3, 4, 5]), (6.0, [0, 1, 2])):
         reduced = EVAD(grid=GRID, keep=0.5, weight=weight).reduce(x, Seen(3, 0, a))
@@ -71,7 +75,7 @@ def test_the_keyframe_comes_first_and_goes_back():
 
 def three_layers(x, ordered):
     evad, source = EVAD(grid=GRID, keep=0.8, ordered=ordered), None
-    for layer in (3, 6, 9):
+    for layer in (3, 6, 9):  # the keyframe comes to lead at the first
         reduced = evad.reduce(x, Seen(layer, 0, attention(x.shape[1], layer)))
         source = reduced.source if source is None else compose(source, reduced.source)
         x = reduced.x
@@ -81,23 +85,23 @@ def three_layers(x, ordered):
 @pytest.mark.parametrize("ordered", [True, False])
 def test_restored_by_index_every_token_is_at_home(ordered):
     clip = torch.randn(2, 12, 5)
-    x, source = three_layers(GRID.first(clip), ordered)
+    x, source = three_layers(clip, ordered)
     full = restore(x, source, GRID, fill=torch.full((5,), 9.0))
-    there = GRID.back(source) >= 0
+    there = source >= 0
     assert torch.equal(full[there], clip[there]) and bool((full[~there] == 9).all())
     assert bool(there[:, 6:9].all()) and torch.equal(x[:, :3], clip[:, 6:9])
 
 
 def test_restored_as_the_reference_does_tokens_lie_at_others_places():
     clip = torch.randn(2, 12, 5)
-    x, source = three_layers(GRID.first(clip), ordered=False)
+    x, source = three_layers(clip, ordered=False)
     right, wrong = restore(x, source, GRID), restore(x, source, GRID, rule="reference")
-    there = GRID.back(source) >= 0
+    there = source >= 0
     moved = (right != wrong).any(-1)
     assert bool(moved[there].any()) and not bool(moved[~there].any()) and not bool(moved[:, 6:9].any())
     # The same tokens are there, at other places; and in ascending order there is no difference.
     assert torch.equal(right.sum(1).double().round(decimals=4), wrong.sum(1).double().round(decimals=4))
-    x, source = three_layers(GRID.first(clip), ordered=True)
+    x, source = three_layers(clip, ordered=True)
     assert torch.equal(restore(x, source, GRID), restore(x, source, GRID, rule="reference"))
 
 
@@ -118,5 +122,8 @@ def test_what_is_refused():
         TokenGrid(3, 2, 2)
     with pytest.raises(ad.AugDropError, match="leaves others"):
         EVAD(grid=GRID, keep=0.25).reduce(torch.zeros(2, 12, 5), Seen(3, 0, attention(12)))
+    for layer, length in ((3, 11), (3, 13), (6, 13), (6, 3)):
+        with pytest.raises(ad.AugDropError, match="12, a clip of 4 × 1 × 3"):
+            EVAD(grid=GRID).reduce(torch.zeros(2, length, 5), Seen(layer, 0, attention(length)))
     with pytest.raises(ad.AugDropError, match=r"\[B, 12"):
         GRID.first(torch.zeros(1, 13, 2))

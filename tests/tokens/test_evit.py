@@ -86,5 +86,7 @@ def test_the_keep_rate_warms_up_and_falls():
 def test_what_is_refused():
     with pytest.raises(ad.AugDropError, match="share in"):
         EViT(keep=1.5)
+    with pytest.raises(ad.AugDropError, match="a class token"):
+        EViT().reduce(torch.rand(1, 5, 2), Seen(3, 0, attention(1, 1, 5)))
     with pytest.raises(ad.AugDropError, match="keeps 0"):
         EViT(keep=0.0).reduce(torch.rand(1, 5, 2), Seen(3, 1, attention(1, 1, 5)))

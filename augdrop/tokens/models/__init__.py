@@ -21,6 +21,7 @@ FAMILIES = {
     ),
     "transformers.models.clip.modeling_clip.CLIPVisionModel": "transformers_vit.CLIPVision",
     "transformers.models.vit_mae.modeling_vit_mae.ViTMAEModel": "transformers_vitmae.ViTMAE",
+    "transformers.models.videomae.modeling_videomae.VideoMAEModel": "transformers_videomae.VideoMAE",
 }
 """A model's class (or one that it derives from), by name so that no library is imported before it is used, and the
 file and class here that know it."""
