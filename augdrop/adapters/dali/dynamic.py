@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
@@ -14,18 +14,16 @@ from augdrop.adapters.dali import annotate, native
 from augdrop.adapters.dali.decide import uses_boxes
 from augdrop.adapters.dali.keys import read_epochs, read_keys
 from augdrop.adapters.dali.layouts import channels_first, check_layout, one_tensor, spatial
+from augdrop.adapters.dali.task import Given, Task
 from augdrop.errors import fail
 
-if TYPE_CHECKING:
-    from augdrop.adapters.dali.stage import Given, Stage
 
-
-def run(stage: Stage, images: Any, given: Mapping[str, Any], keys: Any, epoch: Any, layout: str | None) -> Any:
+def run(task: Task, images: Any, given: Mapping[str, Any], keys: Any, epoch: Any, layout: str | None) -> Any:
     """Carry a stage out on a batch, or on a single `ndd.Tensor`; batches, or tensors, come out."""
     if isinstance(images, ndd.Tensor):
         alone = {name: [value] for name, value in given.items()}
         batch = ndd.as_batch([images], layout=images.layout)
-        return _each(run(stage, batch, alone, [keys], epoch, layout), lambda b: b.tensors[0])
+        return _each(run(task, batch, alone, [keys], epoch, layout), lambda b: b.tensors[0])
     if not isinstance(images, ndd.Batch):
         raise fail(
             "to_dali: images",
@@ -34,63 +32,61 @@ def run(stage: Stage, images: Any, given: Mapping[str, Any], keys: Any, epoch: A
             fix="Make one: ndd.as_batch(images, layout='HWC').",
         )
     layout = check_layout(images.layout, layout)
-    n, t = images.batch_size, stage.transform
+    n, t = images.batch_size, task.transform
     columns = {name: _column(name, value, n) for name, value in given.items()}
     ids = read_keys(_column("keys", keys, n))
     epochs = epoch if epoch is None or isinstance(epoch, int) else read_epochs(_column("epoch", epoch, n))
-    stage.decider.check(ids, n)
-    if stage.route_for(images.device.device_type, given) == "native":
+    task.decider.check(ids, n)
+    if task.route_for(images.device.device_type, given) == "native":
         shape = channels_first(torch.empty(n, *images.shape[0], device="meta"), layout).shape
-        done = _follow(stage, shape, ids, epochs, columns)[1]
+        done = _follow(task, shape, ids, epochs, columns)[1]
         painted = native.paint(
-            *(t, images, stage.decide, ids, epochs),
+            *(t, images, task.decide, ids, epochs),
             ops=ndd,
             layout=layout,
             scores=columns.get("scores"),
             boxes=columns.get("boxes") if uses_boxes(t) else None,
         )
     else:
-        done = _paint(stage, images, layout, ids, epochs, columns)
+        done = _paint(task, images, layout, ids, epochs, columns)
         painted = ndd.as_batch(done["images"], layout=layout)
-    return stage.collect(given, {name: ndd.as_batch(done[name]) for name in stage.outputs(given)} | {"images": painted})
+    return task.collect(given, {name: ndd.as_batch(done[name]) for name in task.outputs(given)} | {"images": painted})
 
 
-def _paint(stage: Stage, images: Any, layout: str, keys: np.ndarray, epochs: Any, given: Given) -> dict[str, Any]:
+def _paint(task: Task, images: Any, layout: str, keys: np.ndarray, epochs: Any, given: Given) -> dict[str, Any]:
     """Everything that comes out, samples of one size being painted together."""
-    groups = stage.groups([tuple(shape) for shape in images.shape])
+    groups = task.groups([tuple(shape) for shape in images.shape])
     if len(groups) == 1:
-        return _paint_size(stage, images.torch(), layout, keys, epochs, given)
+        return _paint_size(task, images.torch(), layout, keys, epochs, given)
     results: dict[str, list[Any]] = {}
     for at in groups:
         some = {name: [column[b] for b in at] for name, column in given.items()}
         batch = torch.stack([images.tensors[b].torch() for b in at])
         part = epochs[at] if isinstance(epochs, np.ndarray) else epochs
-        for name, column in _paint_size(stage, batch, layout, keys[at], part, some).items():
+        for name, column in _paint_size(task, batch, layout, keys[at], part, some).items():
             for b, value in zip(at, column, strict=True):
                 results.setdefault(name, [None] * len(keys))[b] = value
     return results
 
 
-def _paint_size(
-    stage: Stage, batch: Tensor, layout: str, keys: np.ndarray, epochs: Any, given: Given
-) -> dict[str, Any]:
+def _paint_size(task: Task, batch: Tensor, layout: str, keys: np.ndarray, epochs: Any, given: Given) -> dict[str, Any]:
     """Everything that comes out for samples of one size."""
     x = channels_first(batch, layout)
-    plan, done = _follow(stage, x.shape, keys, epochs, given, x)
+    plan, done = _follow(task, x.shape, keys, epochs, given, x)
     out = torch.empty_like(batch)
-    stage.transform.apply(x, plan, out=channels_first(out, layout))
+    task.transform.apply(x, plan, out=channels_first(out, layout))
     return done | {"images": out}
 
 
 def _follow(
-    stage: Stage, shape: tuple[int, ...], keys: np.ndarray, epochs: Any, given: Given, x: Tensor | None = None
+    task: Task, shape: tuple[int, ...], keys: np.ndarray, epochs: Any, given: Given, x: Tensor | None = None
 ) -> tuple[Any, dict[str, Any]]:
     """The plan of samples of one size, and all that comes out but the images."""
-    plan = stage.plan(keys, epochs, shape, given, x)
-    done: dict[str, Any] = dict(stage.follow(plan, shape, given))
+    plan = task.plan(keys, epochs, shape, given, x)
+    done: dict[str, Any] = dict(task.follow(plan, shape, given))
     if "masks" in given:
         done["masks"] = one_tensor(given["masks"])
-        annotate.paint_masks(stage.transform, plan, spatial(done["masks"], (shape[-2], shape[-1])))
+        annotate.paint_masks(task.transform, plan, spatial(done["masks"], (shape[-2], shape[-1])))
     return plan, done
 
 

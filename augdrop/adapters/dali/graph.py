@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,47 +17,46 @@ from augdrop.adapters.dali.decide import uses_boxes
 from augdrop.adapters.dali.keys import read_epochs, read_keys
 from augdrop.adapters.dali.layouts import channels_first, check_layout, one_tensor, spatial
 from augdrop.adapters.dali.samples import Samples, to_capsules
+from augdrop.adapters.dali.task import Task
 from augdrop.adapters.dali.threads import at_most, free_beside
 from augdrop.errors import fail
 
-if TYPE_CHECKING:
-    from augdrop.adapters.dali.stage import Stage
-
 
 @do_not_convert  # conditional pipelines rewrite all code that they come by
-def add(stage: Stage, images: DataNode, given: Mapping[str, Any], keys: Any, epoch: Any, layout: str | None) -> Any:
+def add(task: Task, images: DataNode, given: Mapping[str, Any], keys: Any, epoch: Any, layout: str | None) -> Any:
     """Add a stage to the graph that is being built; the nodes that come out."""
     _check_nodes({"keys": keys, **given})
     if layout is not None:
         check_layout(layout)
     # Class labels of a transform that mixes none go around the stage.
-    around = {"labels"} if "boxes" not in given and not annotate.mixes_labels(stage.transform) else set()
+    around = {"labels"} if "boxes" not in given and not annotate.mixes_labels(task.transform) else set()
     nodes = {name: _on_host(node) for name, node in given.items() if name not in around}
     nodes["keys"] = _on_host(keys)
     if isinstance(epoch, DataNode):
         nodes["epoch"] = _on_host(epoch)
     # DALI would copy what a Python function returns. Instead the function paints a copy that is its own, and the copy
-    # goes on by a reshape, which moves no bytes, but has to wait for the function: it takes the shapes from it.
+    # goes on by a reshape, which moves no bytes, but has to wait for the function: its shapes come by way of that.
     # (`preserve` keeps DALI from making one node of several equal ones.)
     results, painted = {name: given[name] for name in around & set(given)}, {}
-    if stage.route_for(images.device, given) == "native":
+    if task.route_for(images.device, given) == "native":
         results["images"] = native.paint(
-            *(stage.transform, images, stage.decide, nodes["keys"], nodes.get("epoch", epoch)),
+            *(task.transform, images, task.decide, nodes["keys"], nodes.get("epoch", epoch)),
             ops=fn,
             layout=layout,
             scores=nodes.get("scores"),
-            boxes=nodes.get("boxes") if uses_boxes(stage.transform) else None,
+            boxes=nodes.get("boxes") if uses_boxes(task.transform) else None,
         )
         seen = images.shape()
     else:
         painted["images"] = seen = fn.copy(images, preserve=True)
     if "masks" in nodes:
         painted["masks"] = nodes["masks"] = fn.copy(nodes["masks"], preserve=True)
-    outputs = [name for name in stage.outputs(given) if name not in around | set(painted)]
+    outputs = [name for name in task.outputs(given) if name not in around | set(painted)]
     if painted or outputs:
-        work = Work(stage, tuple(nodes), tuple(outputs), tuple(painted), layout, epoch)
+        work = Work(task, tuple(nodes), tuple(outputs), tuple(painted), layout, epoch)
         done: Any = fn.dl_tensor_python_function(
             *(seen, _on_host(fn.get_property(images, key="layout")), *nodes.values()),
+            *(node.shape() for node in painted.values()),
             function=work,
             batch_processing=True,
             num_outputs=len(painted) + len(outputs),
@@ -66,7 +65,7 @@ def add(stage: Stage, images: DataNode, given: Mapping[str, Any], keys: Any, epo
         results |= dict(zip([*painted, *outputs], done, strict=True))
     for name, node in painted.items():
         results[name] = fn.reshape(node, shape=results[name])
-    return stage.collect(given, results)
+    return task.collect(given, results)
 
 
 def _check_nodes(nodes: Mapping[str, Any]) -> None:
@@ -90,19 +89,20 @@ class Work:
     Args:
         names: of the inputs after images and layouts.
         outputs: that are made.
-        painted: inputs that are painted in place; if ``"images"`` is not among them, their shapes come in their stead.
+        painted: inputs that are painted in place; their shapes come last, and go on as they are. If ``"images"`` is not
+            among them, shapes come in their stead.
     """
 
     def __init__(
         self,
-        stage: Stage,
+        task: Task,
         names: tuple[str, ...],
         outputs: tuple[str, ...],
         painted: tuple[str, ...],
         layout: str | None,
         epoch: Any,
     ) -> None:
-        self.stage, self.names, self.outputs, self.painted = stage, names, outputs, painted
+        self.task, self.names, self.outputs, self.painted = task, names, outputs, painted
         self.layout, self.epoch = layout, None if "epoch" in names else epoch
         pipeline = Pipeline.current()
         self.threads = free_beside(pipeline.num_threads if pipeline and pipeline.num_threads else 0)
@@ -113,11 +113,12 @@ class Work:
             return self._run(*inputs)
 
     def _run(self, images: Any, layouts: Any, *columns: Any) -> Any:
+        columns, shapes = columns[: len(self.names)], columns[len(self.names) :]
         seen, given = Samples(images), {n: Samples(c) for n, c in zip(self.names, columns, strict=True)}
         layout = check_layout(Samples(layouts[:1]).first.tobytes().decode(), self.layout)
         keys = read_keys(given.pop("keys").tensors())
         epochs = read_epochs(given.pop("epoch").tensors()) if "epoch" in given else self.epoch
-        self.stage.decider.check(keys, len(keys))
+        self.task.decider.check(keys, len(keys))
         if "images" not in self.painted:
             shape = channels_first(torch.empty(len(keys), *seen.first.tolist(), device="meta"), layout).shape
             done = self._follow(shape, keys, epochs, {n: samples.tensors() for n, samples in given.items()})[1]
@@ -129,9 +130,7 @@ class Work:
             done, painted = self._paint_sizes(seen, layout, keys, epochs, given), []
         for samples in painted:
             samples.give_back()
-        for name in self.painted:
-            done[name] = (seen if name == "images" else given[name]).shapes()
-        answer = [to_capsules(done[name]) for name in (*self.painted, *self.outputs)]
+        answer = [*shapes, *(to_capsules(done[name]) for name in self.outputs)]
         return tuple(answer) if len(answer) > 1 else answer[0]
 
     def _paint_sizes(
@@ -139,7 +138,7 @@ class Work:
     ) -> dict[str, Any]:
         """Paint samples of several sizes, those of one size together."""
         results: dict[str, Any] = {name: [None] * len(seen) for name in self.outputs}
-        for at in self.stage.groups([image.shape for image in seen]):
+        for at in self.task.groups([image.shape for image in seen]):
             some: dict[str, Any] = {n: [torch.from_numpy(samples[b]) for b in at] for n, samples in given.items()}
             if "masks" in some:
                 some["masks"] = one_tensor(some["masks"])
@@ -159,17 +158,15 @@ class Work:
         """Paint samples of one size in place; the outputs."""
         x = channels_first(batch, layout)
         plan, done = self._follow(x.shape, keys, epochs, given, x)
-        self.stage.transform.apply(x, plan, inplace=True)
+        self.task.transform.apply(x, plan, inplace=True)
         return done
 
     def _follow(
         self, shape: tuple[int, ...], keys: np.ndarray, epochs: Any, given: dict[str, Any], x: Tensor | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """The plan of samples of one size, and the outputs; masks are painted in place."""
-        plan = self.stage.plan(keys, epochs, shape, given, x)
-        done = self.stage.follow(plan, shape, given)
+        plan = self.task.plan(keys, epochs, shape, given, x)
+        done = self.task.follow(plan, shape, given)
         if "masks" in given:
-            annotate.paint_masks(
-                self.stage.transform, plan, spatial(one_tensor(given["masks"]), (shape[-2], shape[-1]))
-            )
+            annotate.paint_masks(self.task.transform, plan, spatial(one_tensor(given["masks"]), (shape[-2], shape[-1])))
         return plan, done

@@ -31,7 +31,7 @@ def read_epochs(values: Tensor | list[Tensor]) -> np.ndarray:
 
 
 def _integers(what: str, values: Tensor | list[Tensor]) -> np.ndarray:
-    for value in values[:1] if isinstance(values, Tensor) else values:
+    for value in values if isinstance(values, list) else values[:1]:
         if value.numel() != 1 or value.is_floating_point() or value.dtype == torch.bool:
             raise fail(
                 f"to_dali: {what}",
@@ -39,6 +39,6 @@ def _integers(what: str, values: Tensor | list[Tensor]) -> np.ndarray:
                 expected="one integer" + (", or a name as uint8 string" if what == "keys" else ""),
                 fix="Name samples by their number in the data set." if what == "keys" else "Count epochs from 0.",
             )
-    if isinstance(values, Tensor):
-        return values.flatten().numpy().astype(np.int64)
-    return np.array([int(v) for v in values], np.int64)
+    if isinstance(values, list):
+        return np.array([int(v) for v in values], np.int64)
+    return values.flatten().numpy().astype(np.int64)

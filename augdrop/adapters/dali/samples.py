@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class Samples(Sequence[np.ndarray]):
 
     def __init__(self, capsules: list[Any]) -> None:
         self._capsules = capsules
-        found = np.fromiter((_address(c, b"dltensor") for c in capsules), np.int64, len(capsules))
+        found = np.fromiter(map(_address, capsules, repeat(b"dltensor")), np.int64, len(capsules))
         self._starts = np.empty(len(found), np.int64)
         self.alike = bool(_scan(found, self._starts))
         """Have all one shape and dtype?"""
@@ -55,25 +56,20 @@ class Samples(Sequence[np.ndarray]):
         first = self.first
         self.shared = first.nbytes > 0 and bool((np.diff(self._starts) == first.nbytes).all())
         if not self.shared:
-            return torch.from_numpy(np.stack(self._arrays))
+            batch = np.empty((len(self), *first.shape), first.dtype)
+            _move(self._starts, _rows(batch), False)
+            return torch.from_numpy(batch)
         memory: Any = (ctypes.c_char * (len(self) * first.nbytes)).from_address(int(self._starts[0]))
         return torch.from_numpy(np.ndarray((len(self), *first.shape), first.dtype, memory))
 
     def give_back(self) -> None:
         """Write what was done to `batch` to where the samples are, if it is a copy."""
         if not self.shared:
-            for sample, row in zip(self, self.batch.numpy(), strict=True):
-                sample[...] = row
+            _move(self._starts, _rows(self.batch.numpy()), True)
 
     def tensors(self) -> Tensor | list[Tensor]:
         """A tensor with a row for each sample, or a list of tensors if they are not alike."""
         return self.batch if self.alike else [torch.from_numpy(a) for a in self]
-
-    def shapes(self) -> np.ndarray | list[np.ndarray]:
-        """Each sample's shape as an array."""
-        if self.alike:
-            return np.full((len(self), self.first.ndim), self.first.shape)
-        return [np.array(sample.shape) for sample in self]
 
 
 def to_capsules(values: Any) -> list[Any]:
@@ -99,3 +95,21 @@ def _scan(found, starts):
             for axis in range(tensor[2] & 0xFFFFFFFF):
                 alike &= pointer(tensor[3], np.int64)[axis] == pointer(one[3], np.int64)[axis]
     return alike
+
+
+def _rows(batch: np.ndarray) -> np.ndarray:
+    """The bytes of each sample."""
+    return batch.reshape(-1).view(np.uint8).reshape(len(batch), batch.nbytes // len(batch))
+
+
+@njit(cache=True, nogil=True)
+def _move(starts, rows, back):
+    """Copy samples from where they start into rows of bytes, or back."""
+    n = rows.shape[1]
+    for b in range(len(rows)):
+        sample, row = pointer(starts[b], np.uint8), rows[b]
+        for i in range(n):
+            if back:
+                sample[i] = row[i]
+            else:
+                row[i] = sample[i]

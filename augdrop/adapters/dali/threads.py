@@ -1,7 +1,8 @@
 """Threads: a stage works on the cores that DALI's own threads leave free.
 
 They decode the next batches at the same time. A parallel loop waits for its last thread, and if that has no core to run
-on, it waits much longer than the loop itself takes.
+on, it waits much longer than the loop itself takes. Even a pipeline that does not work ahead is quicker so: OpenMP's
+threads go on spinning for a while after a loop, on the cores that DALI's need next.
 """
 
 from __future__ import annotations
