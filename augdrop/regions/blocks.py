@@ -39,7 +39,12 @@ class Blocks(Region):
         return grow(seeds[:, :-1, :-1], self.block)
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
+        if not self.corners.is_cpu:
+            return self.packed_there()
         return self.kind, torch.from_numpy(_pack(self.corners.numpy(), *self.block)), NO_BITS
+
+    def packing(self) -> dict[str, Tensor]:
+        return {"params": self.packed()[1]}
 
     def rescale(self, height: int, width: int) -> Mask:
         return resample(self, height, width)

@@ -52,6 +52,8 @@ class Grid(Region):
     def fixed_point(self) -> tuple[Tensor, Tensor]:
         """Cosine and sine of the angle as integers with `spans.ANGLE_BITS` binary places, int64 ``[B]``."""
         # On the host: the last bit of a cosine differs between devices.
+        if (params := self.held()) is not None:
+            return params[:, spans.COS], params[:, spans.SIN]
         both = torch.from_numpy(_fixed_point(self.angle.cpu().numpy())).to(self.device)
         return both[0], both[1]
 
@@ -69,9 +71,14 @@ class Grid(Region):
         return striped if self.stripes else ~striped
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
+        if not self.period.is_cpu:
+            return self.packed_there()
         (h, w), lattice = self.size, (self.period.numpy(), self.width.numpy(), self.offset.numpy())
         params = _pack(*lattice, self.angle.numpy(), self.stripes, h, w, diagonal(h, w))
         return self.kind, torch.from_numpy(params), NO_BITS
+
+    def packing(self) -> dict[str, Tensor]:
+        return {"params": self.packed()[1]}
 
     def rescale(self, height: int, width: int) -> Mask:
         return resample(self, height, width)

@@ -39,7 +39,7 @@ class Mask(Region):
         return self.pixels
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
-        params = torch.zeros(len(self.pixels), 1, dtype=torch.int64)
+        params = self.pixels.new_empty((len(self.pixels), 1), dtype=torch.int64)  # nobody reads them
         return self.kind, params, self.pixels.contiguous().view(torch.uint8)
 
     def rescale(self, height: int, width: int) -> Mask:
