@@ -1,4 +1,4 @@
-"""Pairing: whose pixels a mixed sample gets, and which samples share a draw."""
+"""Pairing: whose pixels a mixed sample gets, which samples share a draw, and who may be overwritten when."""
 
 from __future__ import annotations
 
@@ -51,3 +51,51 @@ def dataset_partners(draws: Draws, length: int) -> np.ndarray:
     choices = length - itself
     index = np.minimum((u * choices).astype(np.int64), choices - 1)
     return index + (itself & (index >= draws.keys))
+
+
+@njit(cache=True, nogil=True)
+def write_order(partner, hit):
+    """In which order samples can be painted in place from each other.
+
+    Rows ``(sample, save it first, read the saved one)``. A sample is written only after all that read it. What is left
+    are rings, and there one sample is put aside: a ring of any length costs one buffer of one sample, not a copy of the
+    batch.
+    """
+    n = len(partner)
+    readers = np.zeros(n, np.int64)
+    for i in range(n):
+        if hit[i] and partner[i] != i:
+            readers[partner[i]] += 1
+    order = np.zeros((n, 3), np.int64)
+    done = np.zeros(n, np.bool_)
+    free = np.empty(n, np.int64)
+    waiting, count = 0, 0
+    for i in range(n):
+        if readers[i] == 0:
+            free[waiting] = i
+            waiting += 1
+    ring = 0
+    while count < n:
+        if waiting:
+            waiting -= 1
+            i = free[waiting]
+            order[count, 0] = i
+            count += 1
+            done[i] = True
+            if hit[i] and partner[i] != i:
+                readers[partner[i]] -= 1
+                if readers[partner[i]] == 0:
+                    free[waiting] = partner[i]
+                    waiting += 1
+            continue
+        while done[ring]:
+            ring += 1
+        i = ring
+        order[count, 1] = 1
+        while not done[i]:
+            order[count, 0] = i
+            done[i] = True
+            i = partner[i]
+            order[count, 2] = i == ring
+            count += 1
+    return order

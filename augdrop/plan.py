@@ -13,6 +13,7 @@ from torch import Tensor
 from augdrop import fills, regions
 from augdrop.errors import AugDropError, fail
 from augdrop.fills import Fill
+from augdrop.pairing import write_order
 from augdrop.regions.base import Region
 from augdrop.serialize import decode, encode
 
@@ -86,14 +87,43 @@ class Plan:
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> Plan:
         """The plan on another device: everything goes over as one packed copy."""
-        device = torch.device(device)
-        if device == self.device:
+        target, here = torch.device(device), self.device
+        if target == here or (target.index is None and target.type == here.type):
             return self
-        own, region = self._tensors(), self.region.tensors()
-        moved = iter(_move([*own.values(), *region.values()], device, non_blocking))
-        own = {name: next(moved) for name in own}
-        region = {name: next(moved) for name in region}
-        return dataclasses.replace(self, region=self.region.replace(**region), **own)
+        own, region, more, reach = self._tensors(), self.region.tensors(), {}, self.reach
+        if target.type != "cpu":
+            # What kernels need besides, and what only the host can make of the plan: it goes with the same copy.
+            more = self.region.packing()
+            if self.partner is not None:
+                more["order"] = self._order_for_writing()
+        packed, tensors = _move([*own.values(), *region.values(), *more.values()], target, non_blocking)
+        moved = iter(tensors)
+        own, region, more = ({name: next(moved) for name in group} for group in (own, region, more))
+        order = more.pop("order", None)
+        plan = dataclasses.replace(self, region=self.region.replace(**region).holding(more.get("params")), **own)
+        # No fields: a plan is the same plan wherever it is.
+        vars(plan).update(_bytes=packed, _order=order, _reach=reach)
+        return plan
+
+    @property
+    def order(self) -> Tensor | None:
+        """In which order samples are written in place, see `augdrop.pairing.write_order`; a plan on a device has it."""
+        return vars(self).get("_order")
+
+    @property
+    def reach(self) -> tuple[int, int] | None:
+        """First and last partner; None without any, and where asking would wait for a device."""
+        if self.partner is None or not len(self.partner) or not self.partner.is_cpu:
+            return vars(self).get("_reach")
+        first, last = self.partner.aminmax()
+        return int(first), int(last)
+
+    def _order_for_writing(self) -> Tensor:
+        """`order`; all zeros where partners lie in another batch, which nobody overwrites."""
+        reach = self.reach
+        if self.partner is None or reach is None or reach[0] < 0 or reach[1] >= len(self):
+            return torch.zeros(len(self), 3, dtype=torch.int64)
+        return torch.from_numpy(write_order(self.partner.cpu().numpy(), self.hit.cpu().numpy()))
 
     def _tensors(self) -> dict[str, Tensor]:
         values = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
@@ -172,15 +202,22 @@ KINDS: dict[str, type] = {
 """The classes that a saved plan may name; nothing else is ever built from a file."""
 
 
-def _move(tensors: list[Tensor], device: torch.device, non_blocking: bool) -> list[Tensor]:
-    """Copy host tensors to a device in one transfer: their bytes in one buffer, each at a multiple of 8."""
-    sizes = [-(-t.numel() * t.element_size() // 8) * 8 for t in tensors]
-    packed = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=device.type == "cuda")
-    starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    for t, start in zip(tensors, starts, strict=True):
-        packed[start : start + t.numel() * t.element_size()] = t.cpu().contiguous().view(-1).view(torch.uint8)
+def _move(tensors: list[Tensor], device: torch.device, non_blocking: bool) -> tuple[Tensor, list[Tensor]]:
+    """Copy tensors to a device in one transfer: their bytes in one buffer, each at a multiple of 16."""
+    parts, starts, end = [], [], 0
+    for t in tensors:
+        size = t.numel() * t.element_size()
+        starts.append(end)
+        end += -(-size // 16) * 16
+        parts += [t.cpu().contiguous().view(-1).view(torch.uint8), _ZEROS[: end - starts[-1] - size]]
+    packed = torch.empty(end, dtype=torch.uint8, pin_memory=device.type == "cuda")
+    torch.cat(parts, out=packed)
     there = packed.to(device, non_blocking=non_blocking)
-    return [
+    moved = [
         there[start : start + t.numel() * t.element_size()].view(t.dtype).view(t.shape)
         for t, start in zip(tensors, starts, strict=True)
     ]
+    return there, moved
+
+
+_ZEROS = torch.zeros(16, dtype=torch.uint8)

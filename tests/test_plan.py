@@ -198,13 +198,17 @@ def test_rescaling_keeps_everything_but_the_canvas():
 def test_a_plan_moves_as_one_packed_copy(name):
     plan = whole(REGIONS[name])
     tensors = [*plan._tensors().values(), *plan.region.tensors().values()]
-    moved = _move(tensors, torch.device("cpu"), non_blocking=True)
+    packed, moved = _move(tensors, torch.device("cpu"), non_blocking=True)
     assert all(a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(tensors, moved, strict=True))
-    assert len({t.untyped_storage().data_ptr() for t in moved if t.numel()}) == 1
+    assert {t.untyped_storage().data_ptr() for t in moved if t.numel()} == {packed.data_ptr()}
+    assert not any(t.data_ptr() % 16 for t in moved)
     assert plan.to("cpu") is plan
     ghost = plan.to("meta")
     assert ghost.device.type == ghost.region.device.type == "meta"
     assert [t.shape for t in ghost._tensors().values()] == [t.shape for t in plan._tensors().values()]
+    there, here = ghost.region.packed()[1:], plan.region.packed()[1:]
+    assert [(t.device.type, t.shape, t.dtype) for t in there] == [("meta", t.shape, t.dtype) for t in here]
+    assert ghost.order.shape == (len(plan), 3)
 
 
 def test_a_plan_shows_what_it_does():

@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import dataclasses
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from augdrop.errors import fail, nearest
-from augdrop.kernels import cpu, reference
+from augdrop.errors import fail
+from augdrop.kernels import cpu, cuda, reference
 from augdrop.kernels.allocate import empty_like
-from augdrop.kernels.paint import Paint, prepare
+from augdrop.kernels.backend import backends as backends
+from augdrop.kernels.backend import forced as forced
+from augdrop.kernels.backend import on_gpu
+from augdrop.kernels.backend import use_backend as use_backend
+from augdrop.kernels.paint import prepare
 from augdrop.plan import Plan
 
 DTYPES = (
     *(torch.uint8, torch.int16, torch.int32, torch.int64, torch.bool),
     *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
 )
-_forced: str | None = None
-
-
-def backends() -> tuple[str, ...]:
-    """The backends that work on this machine, the definition first."""
-    return ("reference", "cpu")
-
-
-@contextmanager
-def use_backend(name: str) -> Iterator[None]:
-    """Make every `apply` in the block use one backend: ``"reference"`` or ``"cpu"``."""
-    global _forced
-    if name not in backends():
-        raise fail("use_backend", got=repr(name), expected="a backend", fix=nearest(name, backends()))
-    before, _forced = _forced, name
-    try:
-        yield
-    finally:
-        _forced = before
-
-
-def forced() -> str | None:
-    """The backend that `use_backend` asks for."""
-    return _forced
 
 
 def apply(
@@ -81,6 +60,7 @@ def apply(
     target = _target(x, out, inplace, plan.method)
     if plan.partner is not None:
         source = _source(x, target, source, plan)
+    plan = _beside(plan, x)
     if torch.is_grad_enabled() and (x.requires_grad or (source is not None and source.requires_grad)):
         painted = _Differentiable.apply(x, source, plan, target)
         if target is not None and target is not x:
@@ -96,6 +76,20 @@ def _as_batch(x: Tensor) -> Tensor:
     if x.ndim == 4:
         return x.unsqueeze(1)
     return x if x.ndim == 5 else x.view(1, 1, *x.shape)
+
+
+def _beside(plan: Plan, x: Tensor) -> Plan:
+    """The plan on the device of ``x``: from the host it is one copy."""
+    if plan.device == x.device:
+        return plan
+    if plan.device.type == x.device.type == "cuda":
+        raise fail(
+            f"{plan.method}: apply",
+            got=f"images on {x.device}, a plan on {plan.device}",
+            expected="one device",
+            fix="Move the plan with plan.to(images.device), or leave it on the host.",
+        )
+    return plan.to(x.device)
 
 
 def _target(x: Tensor, out: Tensor | None, inplace: bool, method: str) -> Tensor | None:
@@ -147,17 +141,14 @@ def _source(x: Tensor, target: Tensor | None, source: Tensor | None, plan: Plan)
             expected=f"images like {tuple(x.shape)} {x.dtype} on {x.device}",
             fix="Partners are pasted as they are.",
         )
-    partner, count = plan.partner, len(donors) if x.ndim > 3 else 1
-    # On another device the check would wait for it.
-    if partner is not None and len(partner) and partner.is_cpu:
-        first, last = (int(v) for v in partner.aminmax())
-        if first < 0 or last >= count:
-            raise fail(
-                f"{plan.method}: partner",
-                got=f"positions {first} to {last}",
-                expected=f"positions in a batch of {count}",
-                fix="Apply the plan to the batch that it was made for, or give source=.",
-            )
+    reach, count = plan.reach, len(donors) if x.ndim > 3 else 1
+    if reach is not None and (reach[0] < 0 or reach[1] >= count):
+        raise fail(
+            f"{plan.method}: partner",
+            got=f"positions {reach[0]} to {reach[1]}",
+            expected=f"positions in a batch of {count}",
+            fix="Apply the plan to the batch that it was made for, or give source=.",
+        )
     if source is not None and target is not None and source.numel() and torch._C._overlaps(source, target):
         return source.clone()
     return source
@@ -169,11 +160,14 @@ def _paint(x: Tensor, out: Tensor, plan: Plan, source: Tensor | None) -> None:
         return
     paint = prepare(plan.fill, x, plan)
     if source is not None and paint.source is x:
-        paint = Paint(source=source, index=paint.index, opacity=paint.opacity)
-    compiled = _forced != "reference" and plan.hit.is_cpu and cpu.supports(x)
-    if compiled and cpu.apply(x, out, plan.region, plan.hit, paint):
-        return
-    reference.apply(x, out, plan.region, plan.hit, paint)
+        paint = dataclasses.replace(paint, source=source)
+    if on_gpu(x):
+        done = cuda.apply(x, out, plan.region, plan.hit, paint)
+    else:
+        compiled = forced() in (None, "cpu") and plan.hit.is_cpu and cpu.supports(x)
+        done = compiled and cpu.apply(x, out, plan.region, plan.hit, paint)
+    if not done:
+        reference.apply(x, out, plan.region, plan.hit, paint)
 
 
 class _Differentiable(torch.autograd.Function):

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from augdrop import fills
 from augdrop.errors import fail
-from augdrop.kernels import noise
+from augdrop.kernels import noise, ops
+from augdrop.kernels.backend import on_gpu
 from augdrop.kernels.statistics import cell_means, channel_means
 from augdrop.plan import Plan
 
@@ -22,20 +23,33 @@ class Paint:
 
     Args:
         table: ``[1 or B, 1 or N, C]`` in the image's dtype: a colour for each sample and box.
+        constant: what ``table`` holds where one colour is for all; the table is then on the host, whatever the device.
         noise: how random words become values; the words come from ``keys``, int64 ``[B]``.
+        boxes: how many colours of noise a sample has; 0 is a value for every element.
         source: images shaped like the input; sample ``b`` copies from ``source[index[b]]``.
         opacity: float64 ``[B]``, the source's weight where it is painted; None is 1.
+        order: int64 ``[B, 3]``, see `augdrop.pairing.write_order`, where a plan on a device brought it.
         cells: the image in squares of ``factor`` pixels, to interpolate; see `augdrop.kernels.blur`.
     """
 
     table: Tensor | None = None
+    constant: list[float] | None = None
     noise: noise.Law | None = None
     keys: Tensor | None = None
+    boxes: int = 0
     source: Tensor | None = None
     index: Tensor | None = None
     opacity: Tensor | None = None
+    order: Tensor | None = None
     cells: Tensor | None = None
     factor: int = 1
+
+    def drawn(self, x: Tensor) -> Paint:
+        """With a table of colours, if they are noise that has not been drawn yet."""
+        if self.noise is None or self.keys is None or not self.boxes:
+            return self
+        values = noise.values(self.noise, self.keys.to(x.device), self.boxes * x.shape[2], x.dtype)
+        return Paint(table=values.view(len(x), self.boxes, x.shape[2]))
 
 
 @singledispatch
@@ -48,7 +62,7 @@ def prepare(fill: fills.Fill, x: Tensor, plan: Plan) -> Paint:
 
 @prepare.register
 def _(fill: fills.Constant, x: Tensor, plan: Plan) -> Paint:
-    return Paint(table=_table((float(fill.value),), x.shape[2], x.dtype, x.device))
+    return _constant((float(fill.value),), x.shape[2], x.dtype)
 
 
 @prepare.register
@@ -57,7 +71,7 @@ def _(fill: fills.PerChannel, x: Tensor, plan: Plan) -> Paint:
         raise fail(
             "PerChannel", got=f"{len(fill.values)} values", expected=f"1 or {x.shape[2]}", fix="Give one a channel."
         )
-    return Paint(table=_table(fill.values, x.shape[2], x.dtype, x.device))
+    return _constant(fill.values, x.shape[2], x.dtype)
 
 
 @prepare.register
@@ -67,31 +81,32 @@ def _(fill: fills.Noise, x: Tensor, plan: Plan) -> Paint:
     if fill.per == "pixel":
         return Paint(noise=law, keys=plan.noise)
     boxes = getattr(plan.region, "boxes", None)
-    count = 1 if boxes is None else boxes.shape[1]
-    values = noise.values(law, plan.noise.to(x.device), count * x.shape[2], x.dtype)
-    return Paint(table=values.view(len(plan), count, x.shape[2]))
+    return Paint(noise=law, keys=plan.noise, boxes=1 if boxes is None else boxes.shape[1])
 
 
 @prepare.register
 def _(fill: fills.ImageMean, x: Tensor, plan: Plan) -> Paint:
-    return Paint(table=channel_means(x.detach(), plan.hit).unsqueeze(1))
+    means = ops.channel_means if on_gpu(x) else channel_means
+    return Paint(table=means(x.detach(), plan.hit).unsqueeze(1))
 
 
 @prepare.register
 def _(fill: fills.Blur, x: Tensor, plan: Plan) -> Paint:
+    if on_gpu(x):
+        return Paint(cells=ops.cell_means(x.detach(), plan.hit, fill.factor), factor=fill.factor)
     return Paint(cells=cell_means(x.detach(), fill.factor, plan.hit), factor=fill.factor)
 
 
 @prepare.register
 def _(fill: fills.Partner, x: Tensor, plan: Plan) -> Paint:
-    return Paint(source=x, index=plan.partner, opacity=plan.opacity)
+    return Paint(source=x, index=plan.partner, opacity=plan.opacity, order=plan.order)
 
 
-def _table(values: tuple[float, ...], channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A constant table; kept, for it costs as much to make as a small image to paint."""
-    key = (values, channels, dtype, device)
-    table = _TABLES.get(key)
-    if table is None:
+def _constant(values: tuple[float, ...], channels: int, dtype: torch.dtype) -> Paint:
+    """One colour for all; kept, for it costs as much to make as a small image to paint."""
+    key = (values, channels, dtype)
+    paint = _CONSTANTS.get(key)
+    if paint is None:
         if not dtype.is_floating_point:
             limits = (0, 1) if dtype == torch.bool else (torch.iinfo(dtype).min, torch.iinfo(dtype).max)
             if not all(float(v).is_integer() and limits[0] <= v <= limits[1] for v in values):
@@ -101,11 +116,12 @@ def _table(values: tuple[float, ...], channels: int, dtype: torch.dtype, device:
                     expected=f"whole numbers from {limits[0]} to {limits[1]}",
                     fix="Give the fill in the image's own units (0 to 255 for uint8).",
                 )
-        if len(_TABLES) > 256:
-            _TABLES.clear()
-        row = torch.from_numpy(np.asarray(values, np.float64)).to(dtype).expand(channels)
-        table = _TABLES[key] = row.to(device).contiguous().view(1, 1, channels)
-    return table
+        if len(_CONSTANTS) > 256:
+            _CONSTANTS.clear()
+        numbers = [*values] * (channels // len(values))
+        table = torch.from_numpy(np.asarray(numbers, np.float64)).to(dtype).view(1, 1, channels)
+        paint = _CONSTANTS[key] = Paint(table=table, constant=numbers)
+    return paint
 
 
-_TABLES: dict[tuple, Tensor] = {}
+_CONSTANTS: dict[tuple, Paint] = {}

@@ -16,17 +16,18 @@ from augdrop.regions.boxes import Boxes
 def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, paint: Paint) -> None:
     """Paint ``x [B, T, C, H, W]`` into ``out``, which may be ``x``."""
     source = x.clone() if paint.source is x and out is x else paint.source
-    hit = hit.to(x.device)
+    hit, paint = hit.to(x.device), paint.drawn(x)
     if out is not x:
         out.copy_(x)
-    if paint.table is not None and paint.table.shape[1] > 1 and isinstance(region, Boxes):
+    table = None if paint.table is None else paint.table.to(x.device)
+    if table is not None and table.shape[1] > 1 and isinstance(region, Boxes):
         # Each box has a colour of its own, and later boxes lie on earlier ones.
         for i in range(region.boxes.shape[1]):
             box = Boxes(region.size, region.boxes[:, i : i + 1])
-            _write(out, box, hit, paint.table[:, min(i, paint.table.shape[1] - 1), None, :, None, None])
+            _write(out, box, hit, table[:, min(i, table.shape[1] - 1), None, :, None, None])
         return
-    if paint.table is not None:
-        value = paint.table[:, 0, None, :, None, None]
+    if table is not None:
+        value = table[:, 0, None, :, None, None]
     elif paint.noise is not None and paint.keys is not None:
         value = noise.values(paint.noise, paint.keys.to(x.device), x[0].numel(), x.dtype).view(x.shape)
     elif paint.cells is not None:

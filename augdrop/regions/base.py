@@ -14,6 +14,11 @@ from augdrop.regions import spans
 NO_BITS = torch.zeros(1, 1, 1, dtype=torch.uint8)
 
 
+def blank(beside: Tensor) -> Tensor:
+    """Bits of a kind that has none, on the device of ``beside``; nobody reads them."""
+    return NO_BITS if beside.is_cpu else beside.new_empty((1, 1, 1), dtype=torch.uint8)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Region:
     """Where: one region for each of B samples, on a canvas of ``size = (H, W)`` pixels.
@@ -32,8 +37,30 @@ class Region:
         raise NotImplementedError
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
-        """For `regions.spans`: ``(kind, params int64 [B, …], bits uint8 [B or 1, h, w])``, dense, on the host."""
+        """For `regions.spans`: ``(kind, params int64 [B, …], bits uint8 [B or 1, h, w])``, dense."""
         raise NotImplementedError
+
+    def packing(self) -> dict[str, Tensor]:
+        """What of `packed` is none of the tensors: only the host can make it, so it goes with them to a device."""
+        return {}
+
+    def holding(self, params: Tensor | None) -> Self:
+        """Remember `packing` that came along; returns the region itself, which is the same region with it."""
+        if params is not None:
+            vars(self)["_params"] = params
+        return self
+
+    def held(self) -> Tensor | None:
+        """The params that came along with a region on a device."""
+        return vars(self).get("_params")
+
+    def packed_there(self) -> tuple[int, Tensor, Tensor]:
+        """`packed` on a device, for kinds with `packing`."""
+        params = self.held()
+        if params is None:  # the region was made there: this waits for it
+            host = self.replace(**{name: t.cpu() for name, t in self.tensors().items()})
+            params = host.packed()[1].to(self.device)
+        return self.kind, params, blank(params)
 
     def check(self, batch: int) -> None:
         """Refuse tensors that are not what `shapes` says: compiled code would read past them."""
@@ -124,7 +151,8 @@ class Region:
 
     def take(self, index: Tensor) -> Self:
         """The regions of the samples in ``index``, in that order."""
-        return dataclasses.replace(self, **{name: t[index] for name, t in self.tensors().items()})
+        taken = dataclasses.replace(self, **{name: t[index] for name, t in self.tensors().items()})
+        return taken.holding(None if (held := self.held()) is None else held[index])
 
     def replace(self, **tensors: Tensor) -> Self:
         """The same region with other tensors (moved to a device, say)."""

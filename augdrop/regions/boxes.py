@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from augdrop.regions import spans
-from augdrop.regions.base import NO_BITS, Region
+from augdrop.regions.base import Region, blank
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Boxes(Region):
         return rows.mT.float() @ columns.float() > 0
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
-        return self.kind, self.boxes.contiguous(), NO_BITS
+        return self.kind, self.boxes.contiguous(), blank(self.boxes)
 
     def rescale(self, height: int, width: int) -> Boxes:
         """The same boxes on another canvas: a cell is dropped when the pixel at its centre is."""
