@@ -7,6 +7,7 @@ and else one draw from torch's generator a call: ``torch.manual_seed``, or a Dat
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,8 +20,24 @@ from torch import Tensor
 
 from augdrop.errors import fail
 
+_HALF, _EPOCHS = 1 << 63, 1 << 32
+"""One above the largest key and epoch."""
+
 Ids = int | Sequence[int] | np.ndarray | Tensor
 """One key, or one for each sample of a batch."""
+
+
+class _Fresh(threading.local):
+    """Where torch's generator puts a key: one a thread, for others may run while it draws."""
+
+    def __init__(self) -> None:
+        self.key = torch.empty(1, dtype=torch.int64, device="cpu")
+
+    def draw(self) -> int:
+        return self.key.random_().item()  # type: ignore[return-value]
+
+
+_fresh = _Fresh()
 
 _context: ContextVar[tuple[Ids, Ids | None] | None] = ContextVar("augdrop_keys", default=None)
 
@@ -59,19 +76,37 @@ def resolve(
     given: Ids | None, epoch: Ids | None, batch: int, default_epoch: int, carried: Tensor | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The keys and epochs of a call, int64 ``[batch]`` each; ``carried`` are the keys found in dict samples."""
-    context = None if given is not None else _context.get()
-    if context is not None:
-        given, epoch = context[0], context[1] if epoch is None else epoch
-    elif given is None:
-        given = carried
+    given, epoch = _in_context(given, epoch)
+    given = carried if given is None else given
     if given is None:
-        first = torch.empty(1, dtype=torch.int64).random_().numpy()
+        first = np.array([_fresh.draw()])
         ids = first if batch == 1 else first + np.arange(batch)
     else:
         ids = _integers("keys", given, batch)
     if epoch is None or isinstance(epoch, int):
         return ids, _epochs(default_epoch if epoch is None else epoch, batch)
     return ids, _integers("epoch", epoch, batch)
+
+
+def resolve_one(given: Ids | None, epoch: Ids | None, default_epoch: int) -> tuple[int, int]:
+    """`resolve` for one sample, whose key and epoch stay plain numbers."""
+    given, epoch = _in_context(given, epoch)
+    if given is None:
+        key = _fresh.draw()
+    elif type(given) is int and -_HALF <= given < _HALF:
+        key = given
+    else:
+        key = _integers("keys", given, 1).item()
+    if epoch is None:
+        epoch = default_epoch
+    if type(epoch) is int and 0 <= epoch < _EPOCHS:
+        return key, epoch
+    return key, (_epochs(epoch, 1) if isinstance(epoch, int) else _integers("epoch", epoch, 1)).item()
+
+
+def _in_context(given: Ids | None, epoch: Ids | None) -> tuple[Ids | None, Ids | None]:
+    context = None if given is not None else _context.get()
+    return (given, epoch) if context is None else (context[0], context[1] if epoch is None else epoch)
 
 
 def _integers(what: str, given: Ids, batch: int) -> np.ndarray:
@@ -94,6 +129,6 @@ def _integers(what: str, given: Ids, batch: int) -> np.ndarray:
 
 @lru_cache(64)
 def _epochs(epoch: int, batch: int) -> np.ndarray:
-    if not 0 <= epoch < 1 << 32:
+    if not 0 <= epoch < _EPOCHS:
         raise fail("epoch", got=epoch, expected="a number from 0 to 2**32 - 1", fix="Count epochs from 0.")
     return np.full(batch, epoch, np.int64)

@@ -82,6 +82,19 @@ def copy_run(typingctx, out, o, x, i, n):
     return types.void(out, types.intp, x, types.intp, types.intp), codegen
 
 
+@intrinsic
+def invoke(typingctx, function, arguments):
+    """Call the C function at an integer address, which returns nothing, with a tuple of integers."""
+
+    def codegen(context, builder, signature, args):
+        values = cgutils.unpack_tuple(builder, args[1])
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), values)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, arguments), codegen
+
+
 @njit(cache=True, nogil=True, inline="always")
 def fill_run(out, o, n, value):
     """Write ``value`` to ``n`` elements from ``out[o]`` on."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from augdrop.regions import spans
+from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits
 from augdrop.regions.base import NO_BITS, Region
 from augdrop.regions.mask import Mask, resample, skip, skip_scale
 from augdrop.rng import FIRST, Draws, uniform_pair
@@ -69,28 +70,6 @@ def block_gamma(drop_ratio: float, block: tuple[int, ...], size: tuple[int, ...]
     return min(gamma, 1.0)
 
 
-@dataclasses.dataclass(frozen=True)
-class RandomBlocks:
-    """DropBlock's rule on the pixels of an image, one mask for all channels.
-
-    Args:
-        drop_ratio: share to drop, before overlaps.
-        block_size: side of a block, in pixels if an integer, of the shorter side if a float; clipped to the canvas.
-    """
-
-    drop_ratio: float = 0.1
-    block_size: int | float = 0.1
-
-    def sample(self, draws: Draws, size: tuple[int, int]) -> Blocks:
-        side = self.block_size if isinstance(self.block_size, int) else max(1, int(self.block_size * min(size)))
-        block = (min(side, size[0]), min(side, size[1]))
-        valid = [n - b + 1 for n, b in zip(size, block, strict=True)]
-        gamma = block_gamma(self.drop_ratio, block, size)
-        most = most_seeds(gamma, valid[0], valid[1])
-        corners = _seeds(draws.stream, draws.keys, draws.epochs, gamma, valid[0], valid[1], most)
-        return Blocks(size, torch.from_numpy(corners), block)
-
-
 def most_seeds(gamma: float, height: int, width: int) -> int:
     """Room for a sample's seeds: eight standard deviations above the mean, and never more than there are places."""
     places = height * width
@@ -128,3 +107,37 @@ def _pack(corners, height, width):
             n += 1
         params[b, 0], params[b, 1], params[b, 2] = height, width, n
     return params
+
+
+@njit(cache=True, nogil=True)
+def _seeds_alone(images, draw, painter, height, width, *numbers):
+    if not is_hit(draw):
+        return False
+    stream, key, epoch = batch_of_one(draw)
+    hand_over(images, draw, painter, _pack(_seeds(stream, key, epoch, *numbers), height, width), no_bits())
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomBlocks:
+    """DropBlock's rule on the pixels of an image, one mask for all channels.
+
+    Args:
+        drop_ratio: share to drop, before overlaps.
+        block_size: side of a block, in pixels if an integer, of the shorter side if a float; clipped to the canvas.
+    """
+
+    drop_ratio: float = 0.1
+    block_size: int | float = 0.1
+    alone: ClassVar = staticmethod(_seeds_alone)
+
+    def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
+        side = self.block_size if isinstance(self.block_size, int) else max(1, int(self.block_size * min(size)))
+        block = (min(side, size[0]), min(side, size[1]))
+        valid = [n - b + 1 for n, b in zip(size, block, strict=True)]
+        gamma = block_gamma(self.drop_ratio, block, size)
+        return *block, gamma, *valid, most_seeds(gamma, valid[0], valid[1])
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Blocks:
+        height, width, *numbers = self.numbers(size)
+        return Blocks(size, torch.from_numpy(_seeds(*draws, *numbers)), (int(height), int(width)))

@@ -74,7 +74,7 @@ class Grid(Region):
         if not self.period.is_cpu:
             return self.packed_there()
         (h, w), lattice = self.size, (self.period.numpy(), self.width.numpy(), self.offset.numpy())
-        params = _pack(*lattice, self.angle.numpy(), self.stripes, h, w, diagonal(h, w))
+        params = pack(*lattice, self.angle.numpy(), self.stripes, h, w, diagonal(h, w))
         return self.kind, torch.from_numpy(params), NO_BITS
 
     def packing(self) -> dict[str, Tensor]:
@@ -94,7 +94,8 @@ def _fixed_point(angle):
 
 
 @njit(cache=True, nogil=True)
-def _pack(period, width, offset, angle, stripes, h, w, side):
+def pack(period, width, offset, angle, stripes, h, w, side):
+    """Lattices as `spans` reads them, int64 ``[B, 18]``."""
     params = np.empty((len(period), 18), np.int64)
     cos, sin = _fixed_point(angle)
     for b in range(len(period)):

@@ -14,6 +14,7 @@ from torch import Tensor
 from augdrop.errors import fail
 from augdrop.memory import ahead, data
 from augdrop.regions import spans
+from augdrop.regions.alone import batch_of_one, hand_over, is_hit
 from augdrop.regions.base import Region, centres
 from augdrop.rng import FIRST, Draws, block, uniform_pair
 
@@ -50,17 +51,6 @@ def resample(region: Region, height: int, width: int) -> Mask:
     """Regions of any kind on another canvas, where most kinds keep no shape of their own; see `Region.rescale`."""
     rows, columns = (centres(n, m, region.device) for n, m in zip(region.size, (height, width), strict=True))
     return Mask((height, width), region.mask()[:, rows][:, :, columns].contiguous())
-
-
-@dataclasses.dataclass(frozen=True)
-class RandomPixels:
-    """Each pixel drops by itself with probability ``drop_ratio``."""
-
-    drop_ratio: float = 0.01
-
-    def sample(self, draws: Draws, size: tuple[int, int]) -> Mask:
-        pixels = bernoulli_map(draws.stream, draws.keys, draws.epochs, np.full(len(draws), self.drop_ratio), *size)
-        return Mask(size, torch.from_numpy(pixels).view(torch.bool))
 
 
 @njit(cache=True, nogil=True)
@@ -110,3 +100,28 @@ def skip_scale(probability):
 def skip(u, scale, limit):
     """How many failures come before the next success (a geometric law), from a uniform; at most ``limit``."""
     return np.int64(min(math.floor(math.log1p(-u) * scale), float(limit)))
+
+
+@njit(cache=True, nogil=True)
+def _pixels_alone(images, draw, painter, height, width, drop_ratio):
+    if not is_hit(draw):
+        return False
+    stream, key, epoch = batch_of_one(draw)
+    pixels = bernoulli_map(stream, key, epoch, np.array([drop_ratio]), height, width)
+    hand_over(images, draw, painter, np.zeros((1, 1), np.int64), pixels)
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomPixels:
+    """Each pixel drops by itself with probability ``drop_ratio``."""
+
+    drop_ratio: float = 0.01
+    alone: ClassVar = staticmethod(_pixels_alone)
+
+    def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
+        return *size, float(self.drop_ratio)
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Mask:
+        pixels = bernoulli_map(*draws, np.full(len(draws), float(self.drop_ratio)), *size)
+        return Mask(size, torch.from_numpy(pixels).view(torch.bool))

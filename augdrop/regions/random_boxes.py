@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from functools import cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from numba import njit
 from scipy.special import betaincinv
 
+from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits
 from augdrop.regions.boxes import Boxes
 from augdrop.rng import FIRST, Draws, uniform_pair
 
@@ -32,21 +33,6 @@ def below(u, n):
     return min(np.int64(u * n), n - 1)
 
 
-@dataclasses.dataclass(frozen=True)
-class CentredBoxes:
-    """``n_holes`` squares of full side ``length`` around uniform pixels, clipped at the border (Cutout's rule).
-
-    As in the authors' code half the side is ``length // 2``, so an odd length loses a pixel.
-    """
-
-    length: int = 16
-    n_holes: int = 1
-
-    def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
-        boxes = _centred(draws.stream, draws.keys, draws.epochs, *size, self.length // 2, self.n_holes)
-        return Boxes(size, torch.from_numpy(boxes))
-
-
 @njit(cache=True, nogil=True)
 def _centred(stream, keys, epochs, height, width, half, holes):
     out = np.empty((len(keys), holes, 4), np.int64)
@@ -61,6 +47,33 @@ def _centred(stream, keys, epochs, height, width, half, holes):
 
 
 @njit(cache=True, nogil=True)
+def _centred_alone(images, draw, painter, *numbers):
+    if not is_hit(draw):
+        return False
+    stream, key, epoch = batch_of_one(draw)
+    hand_over(images, draw, painter, _centred(stream, key, epoch, *numbers), no_bits())
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class CentredBoxes:
+    """``n_holes`` squares of full side ``length`` around uniform pixels, clipped at the border (Cutout's rule).
+
+    As in the authors' code half the side is ``length // 2``, so an odd length loses a pixel.
+    """
+
+    length: int = 16
+    n_holes: int = 1
+    alone: ClassVar = staticmethod(_centred_alone)
+
+    def numbers(self, size: tuple[int, int]) -> tuple[int, ...]:
+        return *size, self.length // 2, self.n_holes
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
+        return Boxes(size, torch.from_numpy(_centred(*draws, *self.numbers(size))))
+
+
+@njit(cache=True, nogil=True)
 def erasing_sides(area, ratio, height, width):
     """Random Erasing's rectangle of ``area`` pixels and height/width ``ratio``: ``(h, w)``, rounded to the nearest."""
     return np.int64(np.rint(math.sqrt(area * ratio))), np.int64(np.rint(math.sqrt(area / ratio)))
@@ -69,39 +82,6 @@ def erasing_sides(area, ratio, height, width):
 @cache
 def _whole(size: tuple[int, int]) -> np.ndarray:
     return np.array([[[0, 0, *size]]], np.int64)
-
-
-@dataclasses.dataclass(frozen=True)
-class AreaBoxes:
-    """Rectangles by area and aspect ratio, drawn again until one fits (Random Erasing's rule).
-
-    Args:
-        area: share of the canvas, uniform between the two ends; divided by the count of a sample's boxes when
-            ``share_area``.
-        ratio: height / width, uniform or log-uniform between the two ends.
-        log_ratio: draw the ratio log-uniformly.
-        attempts: draws until a box is given up (it is then empty).
-        count: fewest and most boxes a sample.
-        inside: draw the corner so that the box fits; else over the whole canvas, and draw again if it sticks out.
-        share_area: divide the area by the count, as timm does.
-    """
-
-    area: tuple[float, float] = (0.02, 0.4)
-    ratio: tuple[float, float] = (0.3, 1 / 0.3)
-    log_ratio: bool = False
-    attempts: int = 100
-    count: tuple[int, int] = (1, 1)
-    inside: bool = True
-    share_area: bool = False
-
-    def sample(self, draws: Draws, size: tuple[int, int], objects: np.ndarray | None = None) -> Boxes:
-        """Draw boxes; with ``objects``, int64 ``[B, M, 4]`` as ``y0, x0, y1, x1``, ``count`` boxes in each object."""
-        boxes = _erasing(
-            *draws,
-            _whole(size) if objects is None else objects,
-            *(*self.area, *self.ratio, self.log_ratio, self.attempts, *self.count, self.inside, self.share_area),
-        )
-        return Boxes(size, torch.from_numpy(boxes))
 
 
 @njit(cache=True, nogil=True)
@@ -143,27 +123,48 @@ def _erasing(
     return out
 
 
-@dataclasses.dataclass(frozen=True)
-class Holes:
-    """``count`` rectangles a sample, uniformly placed in the canvas, sides uniform between two ends (CoarseDropout).
+@njit(cache=True, nogil=True)
+def _erasing_alone(images, draw, painter, height, width, *numbers):
+    if not is_hit(draw):
+        return False
+    stream, key, epoch = batch_of_one(draw)
+    whole = np.array([[[0, 0, height, width]]])
+    hand_over(images, draw, painter, _erasing(stream, key, epoch, whole, *numbers), no_bits())
+    return True
 
-    Ends are shares of the canvas if floats and pixels if integers. A hole larger than the canvas is clipped to it.
+
+@dataclasses.dataclass(frozen=True)
+class AreaBoxes:
+    """Rectangles by area and aspect ratio, drawn again until one fits (Random Erasing's rule).
+
+    Args:
+        area: share of the canvas, uniform between the two ends; divided by the count of a sample's boxes when
+            ``share_area``.
+        ratio: height / width, uniform or log-uniform between the two ends.
+        log_ratio: draw the ratio log-uniformly.
+        attempts: draws until a box is given up (it is then empty).
+        count: fewest and most boxes a sample.
+        inside: draw the corner so that the box fits; else over the whole canvas, and draw again if it sticks out.
+        share_area: divide the area by the count, as timm does.
     """
 
-    count: tuple[int, int] = (1, 2)
-    height: tuple[float, float] | tuple[int, int] = (0.1, 0.2)
-    width: tuple[float, float] | tuple[int, int] = (0.1, 0.2)
+    area: tuple[float, float] = (0.02, 0.4)
+    ratio: tuple[float, float] = (0.3, 1 / 0.3)
+    log_ratio: bool = False
+    attempts: int = 100
+    count: tuple[int, int] = (1, 1)
+    inside: bool = True
+    share_area: bool = False
+    alone: ClassVar = staticmethod(_erasing_alone)
 
-    def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
-        (h0, h1), (w0, w1) = (_pixels(r, n) for r, n in zip((self.height, self.width), size, strict=True))
-        boxes = _holes(draws.stream, draws.keys, draws.epochs, *size, *self.count, h0, h1, w0, w1)
+    def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
+        rule = (self.log_ratio, self.attempts, *self.count, self.inside, self.share_area)
+        return *size, *self.area, *self.ratio, *rule
+
+    def sample(self, draws: Draws, size: tuple[int, int], objects: np.ndarray | None = None) -> Boxes:
+        """Draw boxes; with ``objects``, int64 ``[B, M, 4]`` as ``y0, x0, y1, x1``, ``count`` boxes in each object."""
+        boxes = _erasing(*draws, _whole(size) if objects is None else objects, *self.numbers(size)[2:])
         return Boxes(size, torch.from_numpy(boxes))
-
-
-def _pixels(ends: tuple[float, float], side: int) -> tuple[int, int]:
-    """A range of pixels from a range of shares (floats) or of pixels (integers), within the side."""
-    low, high = (min(side, max(0, v if isinstance(v, int) else int(v * side))) for v in ends)
-    return low, high
 
 
 @njit(cache=True, nogil=True)
@@ -178,6 +179,40 @@ def _holes(stream, keys, epochs, height, width, fewest, most, h0, h1, w0, w1):
             y, x = below(u, height - h + 1), below(v, width - w + 1)
             out[b, i, 0], out[b, i, 1], out[b, i, 2], out[b, i, 3] = y, x, y + h, x + w
     return out
+
+
+@njit(cache=True, nogil=True)
+def _holes_alone(images, draw, painter, *numbers):
+    if not is_hit(draw):
+        return False
+    stream, key, epoch = batch_of_one(draw)
+    hand_over(images, draw, painter, _holes(stream, key, epoch, *numbers), no_bits())
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Holes:
+    """``count`` rectangles a sample, uniformly placed in the canvas, sides uniform between two ends (CoarseDropout).
+
+    Ends are shares of the canvas if floats and pixels if integers. A hole larger than the canvas is clipped to it.
+    """
+
+    count: tuple[int, int] = (1, 2)
+    height: tuple[float, float] | tuple[int, int] = (0.1, 0.2)
+    width: tuple[float, float] | tuple[int, int] = (0.1, 0.2)
+    alone: ClassVar = staticmethod(_holes_alone)
+
+    def numbers(self, size: tuple[int, int]) -> tuple[int, ...]:
+        return *size, *self.count, *_pixels(self.height, size[0]), *_pixels(self.width, size[1])
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
+        return Boxes(size, torch.from_numpy(_holes(*draws, *self.numbers(size))))
+
+
+def _pixels(ends: tuple[float, float], side: int) -> tuple[int, int]:
+    """A range of pixels from a range of shares (floats) or of pixels (integers), within the side."""
+    low, high = (min(side, max(0, v if isinstance(v, int) else int(v * side))) for v in ends)
+    return low, high
 
 
 @njit(cache=True, nogil=True)
@@ -236,11 +271,14 @@ class MinMaxBoxes:
 
     low: float = 0.2
     high: float = 0.8
+    alone: ClassVar = staticmethod(_holes_alone)
+
+    def numbers(self, size: tuple[int, int]) -> tuple[int, ...]:
+        (h0, h1), (w0, w1) = ((int(n * self.low), max(int(n * self.high) - 1, int(n * self.low))) for n in size)
+        return *size, 1, 1, h0, h1, w0, w1
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
-        (h0, h1), (w0, w1) = ((int(n * self.low), max(int(n * self.high) - 1, int(n * self.low))) for n in size)
-        boxes = _holes(draws.stream, draws.keys, draws.epochs, *size, 1, 1, h0, h1, w0, w1)
-        return Boxes(size, torch.from_numpy(boxes))
+        return Boxes(size, torch.from_numpy(_holes(*draws, *self.numbers(size))))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,27 +12,10 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from augdrop.errors import fail
+from augdrop.regions.alone import batch_of_one, hand_over, is_hit
 from augdrop.regions.cells import Cells
 from augdrop.regions.random_boxes import below
 from augdrop.rng import FIRST, Draws, block, uniform_pair
-
-
-@dataclasses.dataclass(frozen=True)
-class RandomCells:
-    """Each square of a grid hides by itself with probability ``drop_ratio``.
-
-    Args:
-        cell_size: sides to choose from, in pixels, one a sample; 0 hides nothing.
-        drop_ratio: chance of each square.
-    """
-
-    cell_size: tuple[int, ...] = (0, 16, 32, 44, 56)
-    drop_ratio: float = 0.5
-
-    def sample(self, draws: Draws, size: tuple[int, int]) -> Cells:
-        sides = np.array(self.cell_size, np.int64)
-        hidden, span = _hidden(draws.stream, draws.keys, draws.epochs, sides, self.drop_ratio, *size)
-        return Cells(size, torch.from_numpy(hidden).view(torch.bool), torch.from_numpy(span))
 
 
 @njit(cache=True, nogil=True)
@@ -59,6 +43,38 @@ def _hidden(stream, keys, epochs, sides, drop_ratio, height, width):
                 half = words[lane // 2] >> np.uint64(16 * (lane % 2)) & np.uint64(0xFFFF)
                 cells[b, (first + lane) // across, (first + lane) % across] = half < threshold
     return cells, span
+
+
+@njit(cache=True, nogil=True)
+def _hidden_alone(images, draw, painter, height, width, drop_ratio, *sides):
+    if not is_hit(draw):
+        return False
+    stream, key, epoch = batch_of_one(draw)
+    cells, span = _hidden(stream, key, epoch, np.array(sides), drop_ratio, height, width)
+    hand_over(images, draw, painter, span, cells)
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomCells:
+    """Each square of a grid hides by itself with probability ``drop_ratio``.
+
+    Args:
+        cell_size: sides to choose from, in pixels, one a sample; 0 hides nothing.
+        drop_ratio: chance of each square.
+    """
+
+    cell_size: tuple[int, ...] = (0, 16, 32, 44, 56)
+    drop_ratio: float = 0.5
+    alone: ClassVar = staticmethod(_hidden_alone)
+
+    def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
+        return *size, self.drop_ratio, *self.cell_size
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Cells:
+        sides = np.array(self.cell_size, np.int64)
+        hidden, span = _hidden(*draws, sides, self.drop_ratio, *size)
+        return Cells(size, torch.from_numpy(hidden).view(torch.bool), torch.from_numpy(span))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,47 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from numba import njit
 
-from augdrop.regions.grid import Grid, diagonal
+from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits
+from augdrop.regions.grid import Grid, diagonal, pack
 from augdrop.regions.random_boxes import below
 from augdrop.rng import FIRST, Draws, uniform_pair
-
-
-@dataclasses.dataclass(frozen=True)
-class RandomGrid:
-    """One lattice a sample.
-
-    Args:
-        period: shortest and longest period, both included: pixels if integers, shares of the shorter side if floats.
-        ratio: stripe width / period.
-        rounding: of the stripe width, ``"up"`` (GridMask), or ``"down"`` of the square, at least 1 (GridDropout).
-        rotate: the angle is a whole number of degrees from 0 to ``rotate - 1``; 1 is no rotation.
-        drop: ``"squares"`` or ``"stripes"``.
-        random_offset: draw the offset; otherwise the first period starts at the image's corner with a square.
-    """
-
-    period: tuple[int, int] | tuple[float, float] = (96, 223)
-    ratio: float = 0.6
-    rounding: Literal["up", "down"] = "up"
-    rotate: int = 360
-    drop: Literal["squares", "stripes"] = "squares"
-    random_offset: bool = True
-
-    def sample(self, draws: Draws, size: tuple[int, int]) -> Grid:
-        low, high = (v if isinstance(v, int) else max(2, int(v * min(size))) for v in self.period)
-        side, (h, w) = diagonal(*size), size
-        draw, corner = (draws.stream, draws.keys, draws.epochs), ((side - h) // 2, (side - w) // 2)
-        ends = (max(1, low), max(1, low, high))
-        period, width, offset, angle = _grids(
-            *draw, *ends, self.ratio, self.rounding == "up", self.rotate, self.random_offset, *corner
-        )
-        period, width, offset, angle = (torch.from_numpy(v) for v in (period, width, offset, angle))
-        return Grid(size, period, width, offset, angle, self.drop == "stripes")
 
 
 @njit(cache=True, nogil=True)
@@ -71,3 +40,47 @@ def _grids(stream, keys, epochs, low, high, ratio, up, rotate, random_offset, co
             offset[b, 0], offset[b, 1] = corner_y - width[b], corner_x - width[b]
         angle[b] = below(v, rotate)
     return period, width, offset, angle
+
+
+@njit(cache=True, nogil=True)
+def _grids_alone(images, draw, painter, height, width, side, stripes, *numbers):
+    if not is_hit(draw):
+        return False
+    stream, key, epoch = batch_of_one(draw)
+    period, stripe, offset, angle = _grids(stream, key, epoch, *numbers)
+    hand_over(images, draw, painter, pack(period, stripe, offset, angle, stripes, height, width, side), no_bits())
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomGrid:
+    """One lattice a sample.
+
+    Args:
+        period: shortest and longest period, both included: pixels if integers, shares of the shorter side if floats.
+        ratio: stripe width / period.
+        rounding: of the stripe width, ``"up"`` (GridMask), or ``"down"`` of the square, at least 1 (GridDropout).
+        rotate: the angle is a whole number of degrees from 0 to ``rotate - 1``; 1 is no rotation.
+        drop: ``"squares"`` or ``"stripes"``.
+        random_offset: draw the offset; otherwise the first period starts at the image's corner with a square.
+    """
+
+    period: tuple[int, int] | tuple[float, float] = (96, 223)
+    ratio: float = 0.6
+    rounding: Literal["up", "down"] = "up"
+    rotate: int = 360
+    drop: Literal["squares", "stripes"] = "squares"
+    random_offset: bool = True
+    alone: ClassVar = staticmethod(_grids_alone)
+
+    def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
+        low, high = (v if isinstance(v, int) else max(2, int(v * min(size))) for v in self.period)
+        side, (h, w) = diagonal(*size), size
+        rule = (self.ratio, self.rounding == "up", self.rotate, self.random_offset)
+        ends, corner = (max(1, low), max(1, low, high)), ((side - h) // 2, (side - w) // 2)
+        return *size, side, self.drop == "stripes", *ends, *rule, *corner
+
+    def sample(self, draws: Draws, size: tuple[int, int]) -> Grid:
+        _, _, _, stripes, *numbers = self.numbers(size)
+        period, width, offset, angle = (torch.from_numpy(v) for v in _grids(*draws, *numbers))
+        return Grid(size, period, width, offset, angle, bool(stripes))

@@ -14,6 +14,7 @@ from augdrop.checks import check_choice, check_probability, check_share
 from augdrop.errors import fail
 from augdrop.fills import Fill, Partner, as_fill
 from augdrop.kernels.dispatch import apply
+from augdrop.keys import resolve_one
 from augdrop.pairing import PER, dataset_partners, pair
 from augdrop.plan import Plan
 from augdrop.regions.base import Region
@@ -103,6 +104,7 @@ class RegionalDropout(Transform):
         cls = type(self)
         changed = (cls.decide, cls.apply) != (RegionalDropout.decide, RegionalDropout.apply)
         self._alone = not (self.mixes or changed) and single.knows(self.fill)
+        self._blind = cls.inputs is RegionalDropout.inputs
 
     def plan(self, shape: tuple[int, ...], *, keys: Any = None, epoch: Any = None, **given: Any) -> Plan:
         """Decide for images of ``shape`` (``[C, H, W]``, ``[B, C, H, W]`` or ``[B, T, C, H, W]``) without seeing them.
@@ -172,43 +174,59 @@ class RegionalDropout(Transform):
         n = 1 if isinstance(keys, int) else len(keys)
         return torch.from_numpy(dataset_partners(self.draws(n, keys, epoch), length))
 
-    def forward(self, *inputs: Any, partners: Any = None, **call: Any) -> Any:
+    def forward(
+        self,
+        *inputs: Any,
+        keys: Any = None,
+        epoch: Any = None,
+        inplace: bool = False,
+        partners: Any = None,
+        **call: Any,
+    ) -> Any:
         """See `Transform`; ``partners=(images, labels)`` takes the partners from there, position by position."""
         if partners is None:
-            if self._alone and len(inputs) == 1 and not call.keys() - _SIMPLE:
+            if self._alone and len(inputs) == 1 and not call:
                 image = single.image_of(inputs[0])
                 if image is not None:
-                    return self._paint_alone(image, inputs[0], **call)
-            return super().forward(*inputs, **call)
+                    return self._paint_alone(image, inputs[0], keys, epoch, inplace)
+            return super().forward(*inputs, keys=keys, epoch=epoch, inplace=inplace, **call)
         from augdrop.labels import mix
 
         x, y = inputs if len(inputs) == 2 else (inputs[0], None)
         other, other_y = partners if isinstance(partners, tuple) else (partners, None)
-        draws = self.draws(batch_size(x), call.pop("keys", None), call.pop("epoch", None))
+        draws = self.draws(batch_size(x), keys, epoch)
         plan = self.decide(x, draws, partners=other)
-        painted = self.apply(x, plan, source=other, **call)
+        painted = self.apply(x, plan, source=other, inplace=inplace, **call)
         return painted if y is None else (painted, mix(y, plan, other=other_y, **(self.label_options() or {})))
 
-    def _paint_alone(self, x: Tensor, leaf: Any, keys: Any = None, epoch: Any = None, inplace: bool = False) -> Any:
+    def _paint_alone(self, x: Tensor, leaf: Any, keys: Any, epoch: Any, inplace: bool) -> Any:
         """One image, as a data set calls for it: the draws and pixels of `decide` and `apply`, without a plan."""
         ours = x is not leaf and edge.is_copy(x, leaf)
         out = x if inplace or ours else torch.empty_like(x)
-        lane = single.lane(self._lanes, x, out, self.fill)
-        if lane is None:
-            batch_size(x)
-        draws = self.draws(1, keys, epoch)
+        lane = single.lane(self._lanes, x, out, self.fill, self.where)
+        if lane is not None and lane.alone is not None:
+            key, now = resolve_one(keys, epoch, self._epoch.item())
+            chance = float(self.p(np.array([now]))[0] if callable(self.p) else self.p)
+            images, draw = (x.data_ptr(), out.data_ptr()), (self._stream, key, now, chance)
+            hit = lane.alone(images, draw, lane.painter, *lane.numbers)
+        else:
+            hit = self._paint_uncompiled(x, out, lane, self.draws(batch_size(x), keys, epoch))
+        if not hit and out is not x:
+            out.copy_(x)
+        return leaf if out is x and not ours else edge.like_image(out, leaf)
+
+    def _paint_uncompiled(self, x: Tensor, out: Tensor, lane: single.Lane | None, draws: Draws) -> bool:
+        """`_paint_alone` for the first image of its kind, for large ones, and for samplers of one's own."""
         if lane is None:
             plan = self.decide(x, draws)
-            out = self.apply(x, plan, inplace=out is x)
-            single.remember(self._lanes, x, out, plan)
-        else:
-            gate, noise = header(*draws)
-            if gate[0, 0] < (self.p(draws.epochs)[0] if callable(self.p) else self.p):
-                region = self.where.sample(draws, (x.shape[1], x.shape[2]), **self.inputs(x, None))
-                single.paint(lane, x, out, region, noise)
-            elif out is not x:
-                out.copy_(x)
-        return leaf if out is x and not ours else edge.like_image(out, leaf)
+            self.apply(x, plan, inplace=out is x, out=None if out is x else out)
+            single.remember(self._lanes, x, out, plan, self.where, self._blind)
+            return True
+        gate, noise = header(*draws)
+        if gate[0, 0] >= (self.p(draws.epochs)[0] if callable(self.p) else self.p):
+            return False
+        single.paint(lane, x, out, self.where.sample(draws, (x.shape[1], x.shape[2]), **self.inputs(x, None)), noise)
+        return True
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_lanes"}
@@ -230,9 +248,6 @@ class RegionalDropout(Transform):
     def policy(self) -> Policy:
         return super().policy() if self.annotations is None else self.annotations
 
-
-_SIMPLE = frozenset(("keys", "epoch", "inplace"))
-"""What a call for one image may say, to go the short way."""
 
 _FRAMES = stream_key(0, "frames")
 

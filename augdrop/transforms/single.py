@@ -1,23 +1,30 @@
 """One image after the other: a job is made once for all images that lie alike in memory, and pointed at the next.
 
 A data set calls a transform image by image. The pixels of one take a few microseconds, and Python, asked to check and
-describe everything anew, would take ten times as long.
+describe everything anew, would take ten times as long. Where the sampler has a compiled form for one image (see
+`augdrop.regions.alone`), all that is left to Python is the key.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple, cast
 
+import numba
 import numpy as np
 import PIL.Image
 import torch
+from numba import carray, cfunc  # pyright: ignore[reportPrivateImportUsage]
 from torch import Tensor
 from torchvision import tv_tensors
 
 from augdrop.fills import Constant, Fill, Noise, PerChannel
 from augdrop.kernels import cpu, dispatch, threads
-from augdrop.kernels.job import Job, Kernel
+from augdrop.kernels.job import RECORD, SOURCES, Job, Kernel
 from augdrop.kernels.paint import prepare
+from augdrop.memory import address, data, invoke
 from augdrop.plan import Plan
 from augdrop.regions.base import Region
 from augdrop.samples import edge
@@ -29,13 +36,21 @@ _MOST = 256
 
 
 class Lane(NamedTuple):
-    """A job for images that lie alike: all of it but the addresses of this image and its region."""
+    """A job for images that lie alike: all of it but the addresses of this image and its region.
 
-    job: bytes
+    ``alone`` is the sampler's compiled form, or None; ``painter`` and ``numbers`` are what it takes besides the image
+    and the draw.
+    """
+
+    job: Job
     kernel: Kernel
     threads: int
     fill: Fill
+    where: Any
     keep: list[Tensor]
+    alone: Callable[..., bool] | None
+    painter: tuple[int, int, int]
+    numbers: tuple[float, ...]
 
 
 Lanes = dict[tuple, Lane]
@@ -51,27 +66,37 @@ def image_of(leaf: Any) -> Tensor | None:
     if type(leaf) not in _KINDS or torch.compiler.is_compiling() or dispatch.forced() is not None:
         return None
     # A plain tensor first: every question to a tv_tensor goes by way of Python.
-    x = edge.to_image(leaf)
+    x = leaf if type(leaf) is Tensor else edge.to_image(leaf)
     fits = x.ndim == 3 and x.is_cpu and not (x.requires_grad and torch.is_grad_enabled())
     return x if fits else None
 
 
-def lane(lanes: Lanes, x: Tensor, out: Tensor, fill: Fill) -> Lane | None:
+def lane(lanes: Lanes, x: Tensor, out: Tensor, fill: Fill, where: Any) -> Lane | None:
     """The lane of an image ``x [C, H, W]`` that is painted into ``out``, if one like it went before."""
     found = lanes.get((x.shape, x.stride(), x.dtype, out is x, torch.get_num_threads()))
-    return found if found is not None and found.fill is fill else None
+    return found if found is not None and found.fill is fill and found.where is where else None
 
 
-def remember(lanes: Lanes, x: Tensor, out: Tensor, plan: Plan) -> None:
-    """Keep the job of an image that has just been painted, and so is known to be in order."""
+def remember(lanes: Lanes, x: Tensor, out: Tensor, plan: Plan, where: Any, blind: bool) -> None:
+    """Keep the job of an image that has just been painted, and so is known to be in order.
+
+    ``blind``: the sampler is told nothing but draws and canvas.
+    """
     batch = x.view(1, 1, *x.shape)
     target = batch if out is x else out.view(1, 1, *out.shape)
     task = cpu.ready(batch, target, plan.region, torch.ones(1, dtype=torch.bool), prepare(plan.fill, batch, plan))
-    if task is not None:
-        if len(lanes) >= _MOST:
-            lanes.clear()
-        key = (x.shape, x.stride(), x.dtype, out is x, torch.get_num_threads())
-        lanes[key] = Lane(bytes(task.job), task.kernel, task.threads, plan.fill, task.keep)
+    if task is None:
+        return
+    if len(lanes) >= _MOST:
+        lanes.clear()
+    # A subclass of a sampler may draw otherwise, so the compiled form must be its own.
+    fused = blind and task.threads == 1 and "alone" in type(where).__dict__
+    lanes[x.shape, x.stride(), x.dtype, out is x, torch.get_num_threads()] = Lane(
+        *(task.job, task.kernel, task.threads, plan.fill, where, task.keep),
+        where.alone if fused else None,
+        (painter().address, task.kernel.address, ctypes.addressof(task.job)),
+        where.numbers(plan.size) if fused else (),
+    )
 
 
 def paint(lane: Lane, x: Tensor, out: Tensor, region: Region, noise: np.ndarray) -> None:
@@ -82,3 +107,23 @@ def paint(lane: Lane, x: Tensor, out: Tensor, region: Region, noise: np.ndarray)
     job.n_params, (_, job.bit_rows, job.bit_columns) = params.numel(), bits.shape
     job.keys = noise.__array_interface__["data"][0]
     threads.run(lane.kernel, job, lane.threads)
+
+
+@cache
+def painter() -> Kernel:
+    """What a sampler hands an image's region to, all memory by address: `paint`, compiled, and on one thread."""
+    sources = SOURCES
+
+    @cfunc(numba.void(numba.intp, numba.types.CPointer(RECORD), *[numba.intp] * 8), cache=True)
+    def run(kernel, lane, x, out, noise, params, n_params, bits, bit_rows, bit_columns):
+        jobs = np.empty(1, RECORD)
+        jobs[0] = carray(lane, 1)[0]  # images of other threads go by this lane, too
+        job = jobs[0]
+        job.sources = sources
+        job.x, job.out, job.keys = x, out, noise
+        job.params, job.n_params = params, n_params
+        job.bits, job.bit_rows, job.bit_columns = bits, bit_rows, bit_columns
+        invoke(kernel, (address(data(jobs)),))
+        job.sources = jobs.size  # the job lives until here
+
+    return cast(Kernel, run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import PIL.Image
@@ -89,6 +90,54 @@ def test_another_fill_is_another_lane():
     one_by_one(t, x)
     t.fill = ad.Constant(7)
     assert torch.equal(one_by_one(t, x), t(x, keys=KEYS))
+
+
+def test_another_sampler_is_another_lane():
+    t, x = ad.Cutout(9, fill=1, seed=3), images()
+    one_by_one(t, x)
+    for where in (ad.regions.CentredBoxes(5, 2), ad.regions.MinMaxBoxes(), ad.regions.BetaBoxes()):
+        t.where = where
+        for _ in range(2):
+            assert torch.equal(one_by_one(t, x), t(x, keys=KEYS))
+
+
+def test_a_sampler_that_draws_for_itself():
+    class Left(ad.regions.CentredBoxes):
+        def sample(self, draws, size):
+            return super().sample(draws, (size[0], size[1] // 2)).rescale(*size)
+
+    t, x = ad.RegionalDropout(where=Left(9), fill=1, seed=3), images()
+    assert torch.equal(one_by_one(t, x), t(x, keys=KEYS))
+    assert [lane.alone for lane in t._lanes.values()] == [None]
+
+
+@pytest.mark.parametrize("key", [-(2**63), 2**63 - 1, np.int32(5), np.uint8(6), torch.tensor(7), [8]], ids=repr)
+def test_keys_of_any_kind(key):
+    t, x = ad.RandomErasing(p=1.0, seed=2), images()[0]
+    expected = t(x[None], keys=np.atleast_1d(key), epoch=np.array(3))[0]
+    for _ in range(2):
+        assert torch.equal(t(x, keys=key, epoch=3), expected)
+        with ad.keys(key, epoch=torch.tensor(3)):
+            assert torch.equal(t(x), expected)
+
+
+def test_a_call_without_a_key_draws_one_from_torch():
+    t, x = ad.RandomErasing(p=1.0, seed=2), images()
+    whole = []
+    for image in x:
+        torch.manual_seed(11)
+        whole.append(t(image))
+    torch.manual_seed(11)
+    key = torch.empty(1, dtype=torch.int64).random_()
+    assert all(torch.equal(painted, t(image, keys=key)) for painted, image in zip(whole, x, strict=True))
+
+
+def test_threads_share_a_transform():
+    t, x = ad.RandomErasing(p=1.0, fill="noise", seed=2), images().repeat(50, 1, 1, 1)
+    expected = t(x, keys=range(len(x)))
+    with ThreadPoolExecutor(4) as threads:
+        painted = list(threads.map(lambda i: t(x[i], keys=i), range(len(x))))
+    assert torch.equal(torch.stack(painted), expected)
 
 
 def test_lanes_stay_at_home():
