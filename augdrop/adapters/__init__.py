@@ -1,4 +1,4 @@
-"""Adapters: one file an ecosystem; each takes any AugDrop transform, translates, and decides nothing.
+"""Adapters: one file or folder an ecosystem; each takes any AugDrop transform, translates, and decides nothing.
 
 Nothing is imported before it is used: `augdrop.to_kornia` imports kornia, and says how to install it if it is missing.
 """

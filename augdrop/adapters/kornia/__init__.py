@@ -10,8 +10,8 @@ from augdrop.transforms.base import Transform
 
 require("kornia", extra="kornia", least="0.9")
 
-from augdrop.adapters.kornia_container import LabelledSequential  # noqa: E402
-from augdrop.adapters.kornia_ops import WHERE, Erase, Mix  # noqa: E402
+from augdrop.adapters.kornia.container import LabelledSequential  # noqa: E402
+from augdrop.adapters.kornia.ops import WHERE, Erase, Mix  # noqa: E402
 
 __all__ = ["Erase", "LabelledSequential", "Mix", "to_kornia"]
 

@@ -1,18 +1,18 @@
-"""albumentations: any AugDrop transform that mixes nothing, as a transform for ``A.Compose``."""
+"""The transform of albumentations that carries out one of AugDrop's, on whatever a sample consists of."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from random import Random
 from typing import Any, NamedTuple
 
+import albumentations as A
 import numpy as np
 import torch
 
-from augdrop.adapters.albumentations_arrays import IMAGES, WHERE, corners, images_of, integer, pixels, shape_of, sides
+from augdrop.adapters.albumentations.arrays import IMAGES, WHERE, corners, images_of, integer, pixels, shape_of, sides
+from augdrop.adapters.albumentations.hooks import Hooks
 from augdrop.adapters.checks import named
 from augdrop.adapters.description import describe, rebuild
-from augdrop.adapters.extras import require
 from augdrop.adapters.follow import follow, follow_classes
 from augdrop.annotations.objects import Objects
 from augdrop.errors import fail
@@ -21,22 +21,6 @@ from augdrop.plans import Plans
 from augdrop.samples import edge
 from augdrop.transforms.base import Shape, Transform
 from augdrop.transforms.regional import RegionalDropout
-
-
-def _distribution() -> str:
-    """AlbumentationsX is imported by the same name."""
-    try:
-        version("albumentations")
-    except PackageNotFoundError:
-        return "albumentationsx"
-    return "albumentations"
-
-
-require("albumentations", extra="albumentations", least="2.0.8", package=_distribution())
-
-import albumentations as A  # noqa: E402
-
-from augdrop.adapters.albumentations_hooks import Hooks  # noqa: E402
 
 
 class Draw(NamedTuple):
@@ -62,6 +46,7 @@ class AugDrop(Hooks, A.DualTransform):
         p: albumentations' own chance, and this transform's weight in ``A.OneOf``.
     """
 
+    __module__ = "augdrop.adapters.albumentations"  # which A.to_dict writes down
     _targets = A.NoOp._targets  # all there are
 
     class InitSchema(A.BasicTransform.InitSchema):
@@ -194,58 +179,3 @@ class AugDrop(Hooks, A.DualTransform):
 
     def __repr__(self) -> str:
         return f"AugDrop({self.drop!r}, p={self.p})"
-
-
-def to_albumentations(transform: Transform, p: float = 1.0) -> AugDrop:
-    """Any AugDrop transform that mixes nothing as a transform of albumentations.
-
-    Same seed, key and epoch: the same drop as everywhere. Keys come from ``augdrop.keys`` around the call, which
-    `augdrop.keyed` sets for each item of a data set; or from a ``key=`` beside the image. Without keys albumentations'
-    own random state governs, so that ``A.Compose(..., seed=0)`` repeats itself.
-
-    * ``image``, ``images``, ``volume`` and ``volumes`` share a region; with the transform's ``per_frame=True`` each
-      slice has its own.
-    * ``mask``, ``mask3d`` and ``masks3d`` hold classes, ``masks`` objects; both follow the transform's `Policy`, which
-      by default leaves them.
-    * Boxes follow the policy first, then albumentations' own rules (``min_visibility`` and the rest); labels go with
-      them. Keypoints that the policy flags go if ``A.KeypointParams`` has ``remove_invisible``, as it has by default.
-    * ``A.to_dict`` writes the transform down, seed and all; ``A.from_dict`` reads it once this module is imported.
-      ``A.ReplayCompose`` replays it.
-
-    Mixes have no place in albumentations, whose transforms see one sample: give them to `augdrop.collate`, around a
-    data set that augments with albumentations::
-
-        loader = DataLoader(ad.keyed(dataset, attach=True), 64, collate_fn=ad.collate(ad.CutMix(num_classes=10)))
-
-    Args:
-        transform: any that mixes nothing; compositions too.
-        p: albumentations' own chance, and the weight in ``A.OneOf``; below 1 there are more samples without a drop than
-            elsewhere.
-
-    Raises:
-        AugDropError: a mix, images that are not H×W×C, boxes or keypoints whose format ``A.Compose`` was not told.
-
-    Example:
-        >>> import albumentations as A, augdrop as ad, numpy as np
-        >>> stage = A.Compose([A.HorizontalFlip(p=1.0), ad.to_albumentations(ad.Cutout(8, seed=0))])
-        >>> image = np.full((32, 32, 3), 255, np.uint8)
-        >>> with ad.keys(17):
-        ...     out = stage(image=image)["image"]
-        >>> bool((out == ad.Cutout(8, seed=0)({"image": image}, keys=17)["image"]).all())
-        True
-    """
-    if not isinstance(transform, Transform):
-        raise fail(WHERE, got=type(transform).__name__, expected="an AugDrop transform", fix="")
-    if transform.mixes:
-        raise fail(
-            WHERE,
-            got=f"{type(transform).__name__}, which mixes samples",
-            expected="a transform of one sample, for albumentations shows no more",
-            fix="Mix batches: DataLoader(augdrop.keyed(dataset, attach=True), collate_fn=augdrop.collate(mix)).",
-        )
-    for member in transform.modules():
-        policy = member.policy() if isinstance(member, Transform) else None
-        if policy is not None and policy.boxes != "keep" and policy.removed == "flag":
-            got, fix = "a policy that flags boxes", 'Use Policy(removed="remove"); labels go with their boxes.'
-            raise fail(WHERE, got=got, expected="one that removes them: there is no place for flags", fix=fix)
-    return AugDrop(transform, p=p)

@@ -18,8 +18,8 @@ from kornia.geometry.keypoints import Keypoints
 from torch import Tensor
 
 from augdrop.adapters.checks import check_distinct, check_layout, named
-from augdrop.adapters.kornia_annotations import move_boxes, move_masks, move_points
-from augdrop.adapters.kornia_container import LabelledSequential
+from augdrop.adapters.kornia.annotations import move_boxes, move_masks, move_points
+from augdrop.adapters.kornia.container import LabelledSequential
 from augdrop.errors import fail
 from augdrop.keys import Ids
 from augdrop.plan import Plan
