@@ -112,7 +112,7 @@ def torchvision_mixup(x: Tensor, y: Tensor) -> Call:
 def timm_random_erasing(x: Tensor, y: Tensor) -> Call:
     from timm.data.random_erasing import RandomErasing
 
-    t = RandomErasing(probability=1.0, mode="const", device="cpu")
+    t = RandomErasing(probability=1.0, mode="const", device=str(x.device))
     return lambda: t(x)
 
 
@@ -125,7 +125,7 @@ def timm_random_erasing(x: Tensor, y: Tensor) -> Call:
 def timm_random_erasing_pixel(x: Tensor, y: Tensor) -> Call:
     from timm.data.random_erasing import RandomErasing
 
-    t = RandomErasing(probability=1.0, mode="pixel", device="cpu")
+    t = RandomErasing(probability=1.0, mode="pixel", device=str(x.device))
     return lambda: t(x)
 
 
