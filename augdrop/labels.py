@@ -67,23 +67,27 @@ def mix(
         raise fail("labels: smoothing", got=smoothing, expected="a number in [0, 1)", fix="timm's recipes use 0.1.")
     own, partner = plan.lam, plan.partner
     _check_size(target, len(own), other, partner)
-    # What is erased has no partner to give its share to.
-    own = (torch.ones_like(own) if partner is None else own).to(target.device)
-    partner = None if partner is None else partner.to(target.device)
+    if partner is None:
+        own = torch.ones_like(own)  # what is erased has no partner to give its share to
     others = target if other is None else other.to(target.device)
-    theirs = target if partner is None else others[partner]
     if form == "pairs":
         if smoothing:
             raise fail("labels: smoothing", got="form='pairs' as well", expected="0", fix="Smooth in the loss.")
-        return target, theirs, own.float()
+        own, partner = _beside(target, own, partner)
+        return target, target if partner is None else others[partner], own.float()
     _check_classes(target, num_classes)
     if other is not None:
         _check_classes(other, num_classes)
     if target.ndim == 1:
         assert num_classes is not None
-        return _from_indices(
-            target.long(), theirs.long(), own, num_classes, smoothing, 2 if multi_label else num_classes
-        )
+        off, on = smoothing / (2 if multi_label else num_classes), 1 - smoothing
+        # Rounded once from float64, and where the plan is: a column for the partner's class, one for the own.
+        values = torch.stack([off + (1 - own) * on, off + own * on], 1).float()
+        values, partner = _beside(target, values.view(torch.int64), partner)
+        theirs = target if partner is None else others[partner]
+        return _from_indices(target.long(), theirs.long(), values.view(torch.float32), num_classes, off, off + on)
+    own, partner = _beside(target, own, partner)
+    theirs = target if partner is None else others[partner]
     soft, theirs = target.double(), theirs.double()
     # Where nothing was pasted, the partner's target must not matter, even if it is NaN.
     weight = own[:, None]
@@ -106,15 +110,21 @@ class OverFrames(NamedTuple):
         return cls(plan.lam.view(-1, frames).mean(1), None if partner is None else partner[::frames] // frames)
 
 
-def _from_indices(target: Tensor, theirs: Tensor, own: Tensor, classes: int, smoothing: float, share: int) -> Tensor:
-    """Soft targets of class indices: two values a row, rounded once from float64."""
-    off = smoothing / share
-    same = target == theirs
-    first = off + torch.where(same, 1.0, own) * (1 - smoothing)
-    second = off + torch.where(same, 1.0, 1 - own) * (1 - smoothing)
+def _from_indices(target: Tensor, theirs: Tensor, values: Tensor, classes: int, off: float, whole: float) -> Tensor:
+    """Soft targets of class indices: two values a row, ``values [B, 2]``, and ``whole`` where they fall into one."""
+    values = values.masked_fill((target == theirs)[:, None], whole)
     out = torch.full((len(target), classes), off, dtype=torch.float32, device=target.device)
-    out.scatter_(1, theirs[:, None], second.float()[:, None])
-    return out.scatter_(1, target[:, None], first.float()[:, None])
+    return out.scatter_(1, torch.stack([theirs, target], 1), values)
+
+
+def _beside(target: Tensor, numbers: Tensor, partner: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Numbers (of 8 bytes, ``[B]`` or ``[B, 1]``) and partners on the device of the targets: one copy, and no wait."""
+    device = target.device
+    if partner is None or numbers.device == device or device.type != "cuda":
+        return numbers.to(device), None if partner is None else partner.to(device)
+    packed = torch.empty((2, len(partner)), dtype=torch.int64, pin_memory=True)
+    there = torch.stack([numbers.view(torch.int64).view(-1), partner], out=packed).to(device, non_blocking=True)
+    return there[0].view(numbers.dtype).view(numbers.shape), there[1]
 
 
 def _check_size(target: Tensor, size: int, other: Tensor | None, partner: Tensor | None) -> None:

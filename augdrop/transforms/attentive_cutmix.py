@@ -79,9 +79,10 @@ class AttentiveCutMix(RegionalDropout):
                     fix="Call with_plan(images), or give the score maps.",
                 )
             scores = self.score(x if x.ndim > 3 else x[None])
-        maps = check_scores(scores, batch_size(x))
+        # Plans are made on the host: small maps come over, and the host waits for them once.
+        maps = check_scores(scores, batch_size(x)).cpu()
         # The cells are those of the image they are cut from.
-        return rest | {"scores": maps if partner is None else maps[torch.from_numpy(partner).to(maps.device)]}
+        return rest | {"scores": maps if partner is None else maps[torch.from_numpy(partner)]}
 
     def score(self, images: Tensor) -> Tensor:
         """Score maps ``[B, h, w]`` of a batch."""
