@@ -90,20 +90,28 @@ class Plan:
         target, here = torch.device(device), self.device
         if target == here or (target.index is None and target.type == here.type):
             return self
-        own, region, more, reach = self._tensors(), self.region.tensors(), {}, self.reach
-        if target.type != "cpu":
-            # What kernels need besides, and what only the host can make of the plan: it goes with the same copy.
-            more = self.region.packing()
-            if self.partner is not None:
-                more["order"] = self._order_for_writing()
-        packed, tensors = _move([*own.values(), *region.values(), *more.values()], target, non_blocking)
+        return self._placed(target, non_blocking)
+
+    def _placed(self, device: torch.device, non_blocking: bool) -> Plan:
+        """A plan of its own on a device, in one packed copy."""
+        parts = self._parts(device)
+        packed, tensors = _move([t for part in parts for t in part.values()], device, non_blocking)
         moved = iter(tensors)
-        own, region, more = ({name: next(moved) for name in group} for group in (own, region, more))
+        own, region, more = ({name: next(moved) for name in part} for part in parts)
         order = more.pop("order", None)
         plan = dataclasses.replace(self, region=self.region.replace(**region).holding(more.get("params")), **own)
         # No fields: a plan is the same plan wherever it is.
-        vars(plan).update(_bytes=packed, _order=order, _reach=reach)
+        vars(plan).update(_bytes=packed, _order=order, _reach=self.reach)
         return plan
+
+    def _parts(self, device: torch.device) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """What goes to a device: the plan's tensors, the region's, and what only the host can make of them."""
+        more = {}
+        if device.type != "cpu":
+            more = self.region.packing()
+            if self.partner is not None:
+                more["order"] = self._order_for_writing()
+        return self._tensors(), self.region.tensors(), more
 
     @property
     def order(self) -> Tensor | None:
@@ -203,21 +211,29 @@ KINDS: dict[str, type] = {
 
 
 def _move(tensors: list[Tensor], device: torch.device, non_blocking: bool) -> tuple[Tensor, list[Tensor]]:
-    """Copy tensors to a device in one transfer: their bytes in one buffer, each at a multiple of 16."""
-    parts, starts, end = [], [], 0
+    """Copy tensors to a device in one transfer."""
+    there = pack(tensors, pinned=device.type == "cuda").to(device, non_blocking=non_blocking)
+    moved, start = [], 0
     for t in tensors:
         size = t.numel() * t.element_size()
-        starts.append(end)
-        end += -(-size // 16) * 16
-        parts += [t.cpu().contiguous().view(-1).view(torch.uint8), _ZEROS[: end - starts[-1] - size]]
-    packed = torch.empty(end, dtype=torch.uint8, pin_memory=device.type == "cuda")
-    torch.cat(parts, out=packed)
-    there = packed.to(device, non_blocking=non_blocking)
-    moved = [
-        there[start : start + t.numel() * t.element_size()].view(t.dtype).view(t.shape)
-        for t, start in zip(tensors, starts, strict=True)
-    ]
+        moved.append(there[start : start + size].view(t.dtype).view(t.shape))
+        start += _room(size)
     return there, moved
+
+
+def pack(tensors: list[Tensor], pinned: bool = False, out: Tensor | None = None) -> Tensor:
+    """The bytes of tensors in one buffer, each at a multiple of 16: uint8, ``out`` or new."""
+    parts = []
+    for t in tensors:
+        size = t.numel() * t.element_size()
+        parts += [t.cpu().contiguous().view(-1).view(torch.uint8), _ZEROS[: _room(size) - size]]
+    if out is None:
+        out = torch.empty(sum(map(len, parts)), dtype=torch.uint8, pin_memory=pinned)
+    return torch.cat(parts, out=out)
+
+
+def _room(size: int) -> int:
+    return -(-size // 16) * 16
 
 
 _ZEROS = torch.zeros(16, dtype=torch.uint8)
