@@ -36,7 +36,7 @@ from augdrop.tokens.selection import Selection, from_mask
 from augdrop.tokens.simmim import SimMIM, simmim_loss
 from augdrop.tokens.span import Span
 from augdrop.tokens.token_dropping import ImportanceTable, TokenDropping, drop_middle, sctd_loss
-from augdrop.tokens.tome import ToMe, merges, unmerge
+from augdrop.tokens.tome import ToMe, merge, merges, unmerge
 from augdrop.tokens.tube import Tube
 
 __all__ = [
@@ -99,6 +99,7 @@ __all__ = [
     "hide",
     "kept",
     "mae_loss",
+    "merge",
     "merges",
     "palindrome_losses",
     "patchify",

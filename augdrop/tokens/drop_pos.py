@@ -186,18 +186,31 @@ def attentive_weights(tokens: Tensor, visible: Selection, temperature: float = 0
     return weights / weights.sum(1, keepdim=True)
 
 
-def droppos_loss(predicted: Tensor, puzzle: Puzzle, smoothing: Tensor, weights: Tensor | None = None) -> Tensor:
+def droppos_loss(
+    predicted: Tensor,
+    puzzle: Puzzle,
+    smoothing: Tensor,
+    weights: Tensor | None = None,
+    conf_ignore: bool = False,
+) -> Tensor:
     """Cross entropy with soft labels over patches whose position was dropped; 0 if there are none.
 
-    One ratio for the whole batch: the weighted sum of losses by the sum of weights.
+    One ratio for the whole batch: the weighted sum of losses by the sum of weights. The reference's ``multi_task``
+    is ``mae_loss(...) + 0.05 * droppos_loss(...)``, with a decoder for each.
 
     Args:
         predicted: logits ``[B, V, N]``.
         smoothing: ``[N, N]``, see `smoothing_map`.
         weights: ``[B, V]``, see `attentive_weights`; None is 1 each.
+        conf_ignore: leave out patches that are surer of their true place than their soft label is.
     """
-    losses = -(smoothing.to(predicted.device)[puzzle.labels] * predicted.log_softmax(-1)).sum(-1)
-    return _weighted_mean(losses, puzzle, weights)
+    labels, scores = smoothing.to(predicted.device)[puzzle.labels], predicted.log_softmax(-1)
+    if conf_ignore:
+        true = puzzle.labels[..., None]
+        unsure = scores.detach().exp().gather(-1, true) <= labels.gather(-1, true)
+        unsure = unsure[..., 0].to(predicted)
+        weights = unsure if weights is None else unsure * weights
+    return _weighted_mean(-(labels * scores).sum(-1), puzzle, weights)
 
 
 def droppos_accuracy(predicted: Tensor, puzzle: Puzzle, weights: Tensor | None = None) -> Tensor:

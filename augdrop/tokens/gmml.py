@@ -24,10 +24,10 @@ class GMML(BlockMask):
     """Corrupt groups of neighbouring tokens; all tokens stay in the sequence.
 
     Atito, Awais & Kittler (2022), GMML is all you need, arXiv 2205.14986, and (2021), SiT: self-supervised vision
-    transformer, arXiv 2104.03602. Built from the papers: they corrupt up to 70 % of an image with noise and about half
-    as much with parts of other images. How the groups are drawn is chosen here: as `BlockMask` draws them, each
-    rectangle with a corruption of its own. Their other tasks (rotation, contrast) and their colour distortions are no
-    part of this.
+    transformer, arXiv 2104.03602. A reconstruction from the papers: they corrupt up to 70 % of an image with noise and
+    about half as much with parts of other images. How the groups are drawn is chosen here: as `BlockMask` draws them,
+    each rectangle with a corruption of its own. Their other tasks (rotation, contrast) and their colour distortions are
+    no part of this.
 
     Called, it gives the selection of tokens that are left as they are; `corrupt` gives the corrupted tokens.
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,6 +74,31 @@ class Selection:
             )
         if self.prefix < 0:
             raise fail("Selection: prefix", got=self.prefix, expected="0 or more", fix="A class token is 1.")
+        # Neither in a graph nor on a GPU, where to look would be to wait.
+        if self.keep.device.type == "cpu" and type(self.keep) is Tensor and not torch.compiler.is_compiling():
+            self._check_rows(self.keep.numpy())
+
+    def _check_rows(self, keep: np.ndarray) -> None:
+        # A place beyond the last would be a token of the next sample.
+        before, after = keep[:, :-1], keep[:, 1:]
+        rising = (before < after) & (before >= 0)
+        if self.padded:
+            rising |= after == -1
+        if rising.all() and keep.max(initial=0) < self.total and keep.min(initial=0) >= (-1 if self.padded else 0):
+            return
+        if not self.padded and keep[:, -1].min() == -1:
+            raise fail(
+                "Selection: keep",
+                got="samples that keep different numbers of tokens",
+                expected="equal numbers",
+                fix="Say padded=True.",
+            )
+        raise fail(
+            "Selection: keep",
+            got="places that fall, repeat or lie outside",
+            expected=f"rows that ascend, from 0 to {self.total - 1}",
+            fix="Make keep of a mask: from_mask(kept).",
+        )
 
     def __len__(self) -> int:
         return len(self.keep)
@@ -153,7 +179,7 @@ class Selection:
         removed = torch.zeros(rows.shape, dtype=torch.bool, device=y.device)
         removed[:, prefix:] = self.mask("removed").to(y.device)
         removed = removed.view(*removed.shape, *[1] * (y.ndim - 2))
-        if not isinstance(fill, Tensor):
+        if isinstance(fill, (int, float)):
             return out.masked_fill(removed, fill)
         fill = fill.to(out)
         if fill.ndim == y.ndim and fill.shape[1] == self.total and prefix:
@@ -195,7 +221,9 @@ class Selection:
         return dataclasses.replace(self, keep=keep, order=None, sizes=None, padded=padded)
 
     def to(self, device: torch.device | str) -> Selection:
-        """The selection on another device."""
+        """The selection on another device; itself if it is there."""
+        if all(t.device == torch.device(device) for t in self._tensors().values()):
+            return self
         return dataclasses.replace(self, **{name: t.to(device) for name, t in self._tensors().items()})
 
     def _tensors(self) -> dict[str, Tensor]:

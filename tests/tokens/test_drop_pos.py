@@ -127,6 +127,19 @@ def test_weighted_loss_in_numpy():
     assert float(tokens.droppos_loss(predicted, p, smooth, weights)) == pytest.approx(above / below, rel=1e-5)
 
 
+def test_those_that_are_sure_are_left_out():
+    puzzle = tokens.DropPos(seed=0).puzzle(torch.zeros(2, 64, 1), keys=[1, 2])
+    smoothing, predicted = tokens.smoothing_map((8, 8)), torch.zeros(2, 16, 64)
+    sure = puzzle.told.mask("removed") & (torch.arange(16) % 2 == 0)
+    predicted.scatter_(-1, puzzle.labels[..., None], 9.0 * sure[..., None])
+    unsure = (~sure).float()
+    weights = torch.rand(2, 16)
+    for given in (None, weights):
+        want = tokens.droppos_loss(predicted, puzzle, smoothing, unsure if given is None else unsure * given)
+        assert torch.equal(tokens.droppos_loss(predicted, puzzle, smoothing, given, conf_ignore=True), want)
+        assert not torch.equal(tokens.droppos_loss(predicted, puzzle, smoothing, given), want)
+
+
 def test_nothing_dropped_is_a_loss_of_zero():
     p = puzzle(position_ratio=0.0)
     assert not bool(p.told.mask("removed").any())
