@@ -88,9 +88,12 @@ def resolve(
     return ids, _integers("epoch", epoch, batch)
 
 
-def resolve_one(given: Ids | None, epoch: Ids | None, default_epoch: int) -> tuple[int, int]:
+def resolve_one(
+    given: Ids | None, epoch: Ids | None, default_epoch: int, carried: int | None = None
+) -> tuple[int, int]:
     """`resolve` for one sample, whose key and epoch stay plain numbers."""
     given, epoch = _in_context(given, epoch)
+    given = carried if given is None else given
     if given is None:
         key = _fresh.draw()
     elif type(given) is int and -_HALF <= given < _HALF:
