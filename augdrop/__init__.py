@@ -9,6 +9,7 @@ from augdrop.errors import AugDropError
 from augdrop.fills import Blur, Constant, Fill, ImageMean, Noise, Partner, PerChannel
 from augdrop.keys import key_of, keys
 from augdrop.plan import Plan
+from augdrop.plan_buffer import PlanBuffer
 from augdrop.plans import Plans
 from augdrop.registry import METHODS, method
 from augdrop.schedules import Ramp
@@ -66,6 +67,7 @@ __all__ = [
     "PerChannel",
     "PixelDropout",
     "Plan",
+    "PlanBuffer",
     "Plans",
     "Policy",
     "Ramp",
