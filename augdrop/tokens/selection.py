@@ -147,7 +147,11 @@ class Selection:
         Returns:
             ``[B, prefix + K, ...]`` or ``[B, K, ...]``; zeros where a sample keeps fewer than K.
         """
+        from augdrop.kernels import token_ops
+
         prefix = self._prefix_of(x, self.total)
+        if token_ops.takes(x):
+            return token_ops.gather(x, self.keep, self.order, prefix)
         ids = self.ids.to(x.device)
         rows = ids.clamp(min=0) + prefix
         if prefix:
@@ -169,7 +173,11 @@ class Selection:
         Returns:
             ``[B, prefix + N, ...]`` or ``[B, N, ...]``.
         """
+        from augdrop.kernels import token_ops
+
         prefix = self._prefix_of(y, self.keep.shape[1])
+        if token_ops.takes(y):
+            return token_ops.scatter(y, self.keep, self.order, prefix, self.total, fill)
         restore = self.restore.to(y.device)
         rows = restore.clamp(max=self.keep.shape[1] - 1) + prefix
         if prefix:

@@ -96,7 +96,12 @@ def merge(x: Tensor, source: Tensor, length: int, sizes: Tensor | None = None) -
     Args:
         source: int64 ``[B, T]``, places from 0 to ``length`` - 1, none of them empty.
     """
+    from augdrop.kernels import token_ops
+
     b, t, d = x.shape
+    if token_ops.merges(x, sizes):
+        means, total = token_ops.merge(x, source, length, sizes)
+        return Reduced(means, source, total)
     sizes = torch.ones(b, t, device=x.device) if sizes is None else sizes
     # Whole rows of one long table, as in Selection.gather.
     rows = (source + torch.arange(b, device=x.device)[:, None] * length).flatten()
