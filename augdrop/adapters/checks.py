@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,7 @@ import numpy as np
 from augdrop.errors import AugDropError, fail
 
 
-@contextmanager
-def named(where: str) -> Iterator[None]:
+class named:
     """Errors of the core in this block begin with the adapter's name.
 
     Example:
@@ -22,10 +21,16 @@ def named(where: str) -> Iterator[None]:
         ...
         augdrop.errors.AugDropError: to_arrays: labels: got 2 values; expected 3.
     """
-    try:
-        yield
-    except AugDropError as error:
-        raise type(error)(f"{where}: {error}".rstrip()) from None
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def __enter__(self) -> None:
+        """Nothing to prepare: samples that come one by one pass here, too."""
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, AugDropError):
+            raise type(error)(f"{self.where}: {error}".rstrip()) from None
 
 
 def check_layout(where: str, shape: Sequence[int], layout: str) -> None:

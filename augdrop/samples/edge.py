@@ -19,6 +19,8 @@ KeyPoints: Any = getattr(tv_tensors, "KeyPoints", ())
 MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I", "F")
 """The PIL modes of images: those whose values can be painted as they are."""
 
+_UINT16 = np.dtype(np.uint16)  # to compare dtypes with a type makes a dtype of it each time
+
 
 def is_plain(leaf: Any) -> bool:
     """Is it a tensor that says nothing but its values? A fake one, which has only a shape, stands for one."""
@@ -45,7 +47,7 @@ def like(value: Tensor, leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray):
         array = value.numpy()
         # Values that torch has no dtype for went as wider ones; all others may have become soft labels, say.
-        return array.astype(leaf.dtype) if leaf.dtype == np.uint16 and array.dtype == np.int32 else array
+        return array.astype(leaf.dtype) if leaf.dtype == _UINT16 and array.dtype == np.int32 else array
     if isinstance(leaf, PIL.Image.Image):
         return _to_pil(value.numpy(), leaf)
     return value
@@ -85,9 +87,9 @@ def like_image(painted: Tensor, leaf: Any) -> Any:
 
 
 def _from_array(array: np.ndarray) -> Tensor:
-    if array.dtype == np.uint16:
+    if array.dtype == _UINT16:
         array = array.astype(np.int32)
-    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+    if not array.flags.writeable or min(array.strides, default=0) < 0:
         array = array.copy()
     try:
         return torch.from_numpy(array)

@@ -16,6 +16,7 @@ from augdrop.adapters.description import describe, rebuild
 from augdrop.adapters.follow import follow, follow_classes
 from augdrop.annotations.objects import Objects
 from augdrop.errors import fail
+from augdrop.keys import resolve_one
 from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.samples import edge
@@ -66,18 +67,21 @@ class AugDrop(Hooks, A.DualTransform):
 
     def draw(self, data: dict[str, Any], random: Random) -> Draw:
         """What decides for one sample: its key, or albumentations' own random numbers if it has none."""
-        found = next((name for name in IMAGES if data.get(name) is not None), None)
-        if found is None:
+        for found in IMAGES:
+            if data.get(found) is not None:
+                break
+        else:
             raise fail(WHERE, got=", ".join(data), expected=" or ".join(IMAGES), fix="Name the image.")
-        shape = shape_of(data[found], IMAGES[found])
+        axes = IMAGES[found]
+        shape = shape_of(data[found], axes)
         key = random.getrandbits(63) if data.get("key") is None else integer(data["key"])
         with named(WHERE):
-            draws = self.drop.draws(1, carried=np.array([key]))  # type: ignore[arg-type]
-            drawn = Draw(int(draws.keys[0]), int(draws.epochs[0]), shape)
+            drawn = Draw(*resolve_one(None, None, int(self.drop._epoch), key), shape)
             if not (self.drop.uses_pixels or self.drop.uses_boxes):
                 return drawn
-            x = images_of(np.asarray(data[found]), IMAGES[found]) if self.drop.uses_pixels else Shape(shape)
+            x = images_of(np.asarray(data[found]), axes) if self.drop.uses_pixels else Shape(shape)
             given = {"boxes": [corners(data, shape[-2:])]} if self.drop.uses_boxes else {}
+            draws = self.drop.draws(1, drawn.key, drawn.epoch)
             return drawn._replace(plan=self.drop.decide(x, draws, **given))  # type: ignore[arg-type]
 
     def _plan(self, drawn: Draw) -> Plan | Plans:
@@ -89,7 +93,8 @@ class AugDrop(Hooks, A.DualTransform):
         if drop.plan is None and len(drop.shape) == 4 and isinstance(self.drop, RegionalDropout):
             # Without a plan, for which nobody else may ask, one image is quicker.
             x = edge.to_image(img if img.ndim == 3 else img[..., None])
-            return edge.like(self.drop(x, keys=drop.key, epoch=drop.epoch).movedim(0, -1), img).reshape(img.shape)
+            painted = edge.like_image(self.drop(x, keys=drop.key, epoch=drop.epoch), img)
+            return painted if img.ndim == 3 else painted.reshape(img.shape)
         return self._paint(img, drop, 0)
 
     def apply_to_images(self, images: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:
