@@ -11,6 +11,7 @@ from augdrop.keys import key_of, keys
 from augdrop.plan import Plan
 from augdrop.plan_buffer import PlanBuffer
 from augdrop.plans import Plans
+from augdrop.prefetch import Prefetcher
 from augdrop.registry import METHODS, method
 from augdrop.schedules import Ramp
 from augdrop.transforms.attentive_cutmix import AttentiveCutMix
@@ -70,6 +71,7 @@ __all__ = [
     "PlanBuffer",
     "Plans",
     "Policy",
+    "Prefetcher",
     "Ramp",
     "RandomErasing",
     "RegionalDropout",
