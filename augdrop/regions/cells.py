@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -35,7 +36,7 @@ class Cells(Region):
     @classmethod
     def even(cls, size: tuple[int, int], cells: Tensor) -> Cells:
         """A grid that divides the canvas evenly, as a feature map divides its image."""
-        return cls(size, cells, torch.tensor(size, device=cells.device).expand(len(cells), 2))
+        return cls(size, cells, _whole(size).to(cells.device).expand(len(cells), 2))
 
     def mask(self) -> Tensor:
         (h, w), (gh, gw) = self.size, self.cells.shape[1:]
@@ -50,3 +51,8 @@ class Cells(Region):
 
     def rescale(self, height: int, width: int) -> Mask:
         return resample(self, height, width)
+
+
+@cache
+def _whole(size: tuple[int, int]) -> Tensor:
+    return torch.tensor(size)

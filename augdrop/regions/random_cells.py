@@ -108,7 +108,7 @@ def top_cells(scores: Tensor, k: Tensor) -> Tensor:
         [[[False, True], [True, False]]]
     """
     if scores.device.type == "cpu":
-        chosen = _top(scores.detach().double().flatten(1).numpy(), k.numpy())
+        chosen = _top(scores.detach().flatten(1).double().numpy(), k.numpy())
         return torch.from_numpy(chosen).view(torch.bool).view(scores.shape)
     k = k.to(scores.device)[:, None]
     order = scores.flatten(1).argsort(dim=1, descending=True, stable=True)
@@ -122,11 +122,33 @@ def top_cells(scores: Tensor, k: Tensor) -> Tensor:
 def _top(scores, k):
     chosen = np.zeros(scores.shape, np.uint8)
     for b in range(len(scores)):
-        # A stable sort of the negatives leaves equal scores in the order of their indices.
-        order = np.argsort(-scores[b], kind="mergesort")
-        for i in range(k[b]):
-            chosen[b, order[i]] = 1
+        if k[b] <= 0:
+            continue
+        least = _largest(scores[b], k[b])
+        ties = k[b]
+        for score in scores[b]:
+            ties -= score > least
+        for i, score in enumerate(scores[b]):
+            chosen[b, i] = score > least or (score == least and ties > 0)
+            ties -= score == least
     return chosen
+
+
+@njit(cache=True, nogil=True)
+def _largest(scores, k):
+    """The ``k``-th largest score."""
+    if k > 16:
+        return np.partition(scores, len(scores) - k)[len(scores) - k]
+    # For a few, a sorted list of the best so far is several times as fast.
+    best = np.full(k, -np.inf)
+    for score in scores:
+        if score > best[-1]:
+            i = k - 1
+            while i > 0 and best[i - 1] < score:
+                best[i] = best[i - 1]
+                i -= 1
+            best[i] = score
+    return best[-1]
 
 
 def check_scores(scores: Tensor, batch: int) -> Tensor:
@@ -142,7 +164,7 @@ def check_scores(scores: Tensor, batch: int) -> Tensor:
             fix="Score this very batch.",
         )
     # On another device the check would wait for it.
-    if scores.device.type == "cpu" and not bool(torch.isfinite(scores).all()):
+    if scores.device.type == "cpu" and not np.isfinite(scores.detach().double().numpy()).all():
         raise fail(
             "scores", got="NaN or infinite scores", expected="finite numbers", fix="Mend the extractor (or its input)."
         )

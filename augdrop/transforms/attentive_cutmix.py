@@ -81,8 +81,9 @@ class AttentiveCutMix(RegionalDropout):
             scores = self.score(x if x.ndim > 3 else x[None])
         # Plans are made on the host: small maps come over, and the host waits for them once.
         maps = check_scores(scores, batch_size(x)).cpu()
-        # The cells are those of the image they are cut from.
-        return rest | {"scores": maps if partner is None else maps[torch.from_numpy(partner)]}
+        # The cells are those of the image they are cut from. NumPy takes them: torch would wake its threads for it.
+        mixed = maps if partner is None else torch.from_numpy(maps.detach().double().numpy()[partner])
+        return rest | {"scores": mixed}
 
     def score(self, images: Tensor) -> Tensor:
         """Score maps ``[B, h, w]`` of a batch."""
