@@ -158,7 +158,7 @@ class Selection:
             rows = torch.cat([torch.arange(prefix, device=x.device).expand(len(rows), -1), rows], 1)
         # Whole rows of one long table: several times as fast as an index for each element.
         rows = rows + torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
-        out = x.reshape(-1, *x.shape[2:]).index_select(0, rows.flatten()).view(*rows.shape, *x.shape[2:])
+        out = x.flatten(0, 1).index_select(0, rows.flatten()).view(*rows.shape, *x.shape[2:])
         padded = self._padding(ids, prefix)
         return out if padded is None else out.masked_fill(padded.view(*padded.shape, *[1] * (x.ndim - 2)), 0)
 
@@ -183,7 +183,7 @@ class Selection:
         if prefix:
             rows = torch.cat([torch.arange(prefix, device=y.device).expand(len(rows), -1), rows], 1)
         rows = rows + torch.arange(len(y), device=y.device)[:, None] * y.shape[1]
-        out = y.reshape(-1, *y.shape[2:]).index_select(0, rows.flatten()).view(*rows.shape, *y.shape[2:])
+        out = y.flatten(0, 1).index_select(0, rows.flatten()).view(*rows.shape, *y.shape[2:])
         removed = torch.zeros(rows.shape, dtype=torch.bool, device=y.device)
         removed[:, prefix:] = self.mask("removed").to(y.device)
         removed = removed.view(*removed.shape, *[1] * (y.ndim - 2))
