@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.timing import DTYPES, Call, Effort, Row, Shape, images, micros, named, race, ratio, short
+from benchmarks.timing import DTYPES, Call, Effort, Row, images, micros, named, race, ratio, short
 
 NEW, IN_PLACE = "new tensor", "in place"
 CLASSES = 1000
@@ -50,7 +51,6 @@ def rows(peers: Sequence[Peer], effort: Effort) -> Iterator[Row]:
         for dtype in DTYPES:
             x = images(shape, dtype)
             y = torch.randint(0, CLASSES, (len(x),))
-            out = torch.empty_like(x)
             for p in peers:
                 t = p.ours()
                 alone = x.ndim == 3 and (t.mixes or p.shared)  # one image has no partner, and shares with none
@@ -62,25 +62,33 @@ def rows(peers: Sequence[Peer], effort: Effort) -> Iterator[Row]:
                     missing.add(p.library)
                     yield Row("peers", type(t).__name__, peer=p.library, note=f"{p.library} is not installed")
                     continue
-                yield _compared(p, theirs, x, y, out, shape, effort)
+                yield _compared(p, theirs, x, y, effort)
 
 
-def _compared(p: Peer, theirs: Call, x: Tensor, y: Tensor, out: Tensor, shape: Shape, effort: Effort) -> Row:
-    ours = p.our_call(x.clone() if p.state == IN_PLACE else x, y)
+def _compared(p: Peer, theirs: Call, x: Tensor, y: Tensor, effort: Effort) -> Row:
+    ours, name = p.our_call(x.clone() if p.state == IN_PLACE else x, y), type(p.ours()).__name__
+    state = ("one draw a batch, " if p.shared else "") + p.state
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # theirs
-        seconds = race({"copy_": lambda: out.copy_(x), "ours": ours, "theirs": theirs}, effort)
+        seconds = against(ours, theirs, x, effort)
+    return row(seconds, x, section="peers", name=name, state=state, peer=f"{p.library} {p.call}", target=1.0)
+
+
+def against(ours: Call, theirs: Call, x: Tensor, effort: Effort) -> dict[str, np.ndarray]:
+    """One race of ours, theirs and a plain copy of ``x``."""
+    out = torch.empty_like(x)
+    return race({"copy_": lambda: out.copy_(x), "ours": ours, "theirs": theirs}, effort)
+
+
+def row(seconds: Mapping[str, np.ndarray], x: Tensor, **given: Any) -> Row:
+    """The row of a race as `against` runs it, for images ``x``; ``given`` are the fields that times do not tell."""
     return Row(
-        section="peers",
-        name=type(p.ours()).__name__,
-        state=("one draw a batch, " if p.shared else "") + p.state,
-        shape=named(shape),
+        shape=named(tuple(x.shape)),
         dtype=short(x.dtype),
         value=micros(seconds["ours"]),
         to_copy=ratio(seconds["ours"], seconds["copy_"]),
-        peer=f"{p.library} {p.call}",
         peer_value=micros(seconds["theirs"]),
         to_peer=ratio(seconds["ours"], seconds["theirs"]),
         goal="to_peer",
-        target=1.0,
+        **given,
     )

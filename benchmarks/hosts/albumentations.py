@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import augdrop as ad
-from benchmarks.hosts.compare import row
+from benchmarks.comparison import against, row
 from benchmarks.timing import DTYPES, Effort, Row, images
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # no look at the network while the clock runs
@@ -38,4 +38,5 @@ def rows(effort: Effort) -> Iterator[Row]:
         for name, (options, make) in OURS.items():
             own, stage = A.Compose([getattr(A, name)(p=1.0, **options)]), A.Compose([ad.to_albumentations(make())])
             calls = (lambda s=stage, i=image: s(image=i)), (lambda s=own, i=image: s(image=i))
-            yield row("albumentations", name, "A.Compose, one image", *calls, x, SAME, effort)
+            given = {"name": name, "state": "A.Compose, one image", "peer": f"albumentations {name}"}
+            yield row(against(*calls, x, effort), x, section="hosts", target=SAME, **given)

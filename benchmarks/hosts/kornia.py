@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 import augdrop as ad
-from benchmarks.comparison import CLASSES
-from benchmarks.hosts.compare import row
+from benchmarks.comparison import CLASSES, against, row
 from benchmarks.timing import Effort, Row, images
 
 SAME = 1.1
@@ -48,4 +47,5 @@ def rows(effort: Effort) -> Iterator[Row]:
         ("RandomCutMixV2", "images", lambda: mixed(x), lambda: own_mixed(x), BY_SAMPLE),
         ("RandomCutMixV2", "alone, images and labels", lambda: mix(x, y), lambda: own_mix(x, y), BY_SAMPLE),
     ):
-        yield row("kornia", name, state, ours, theirs, x, target, effort)
+        given = {"name": name, "state": state, "peer": f"kornia {name}", "target": target}
+        yield row(against(ours, theirs, x, effort), x, section="hosts", **given)

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 import augdrop as ad
-from benchmarks.comparison import CLASSES
-from benchmarks.hosts.compare import row
+from benchmarks.comparison import CLASSES, against, row
 from benchmarks.timing import DTYPES, Call, Effort, Row, images
 
 PER = {"batch": "batch", "pair": "pair", "elem": "sample"}
@@ -80,7 +79,8 @@ def rows(effort: Effort) -> Iterator[Row]:
             x, y = images(shape, dtype), torch.randint(0, CLASSES, (shape[0],))
             theirs = called(pair.place, pair.theirs(), x, y)
             ours = called(pair.place, ad.to_timm(pair.ours()), x, y)
-            yield row("timm", pair.call, pair.place, ours, theirs, x, SAME, effort)
+            given = {"name": pair.call, "state": pair.place, "peer": f"timm {pair.call}"}
+            yield row(against(ours, theirs, x, effort), x, section="hosts", target=SAME, **given)
 
 
 def called(place: str, stage: Any, x: Tensor, y: Tensor) -> Call:
