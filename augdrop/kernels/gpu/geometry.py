@@ -1,0 +1,115 @@
+"""Which elements of a tile are dropped, from the packed params that the CPU reads, too: see `augdrop.regions.spans`.
+
+A tile is ``[ROWS, VEC]``: as many vectors of elements that follow each other in a plane. ``y`` is ``[ROWS, 1]`` where
+no vector crosses the end of a row, else ``[ROWS, VEC]``. Where ``K`` channels are interleaved, ``column`` counts
+elements: the pixel is ``column // K``. Boxes and blocks then are ``K`` times as wide, and nothing is divided.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+BOXES: tl.constexpr = tl.constexpr(0)
+BLOCKS: tl.constexpr = tl.constexpr(1)
+GRID: tl.constexpr = tl.constexpr(2)
+CELLS: tl.constexpr = tl.constexpr(3)
+
+
+@triton.jit
+def dropped(
+    params, bits, n_params, bit_rows, bit_columns, height, width, y, column, inside, top, bottom,
+    KIND: tl.constexpr, K: tl.constexpr,
+):  # fmt: skip
+    """Whether each element drops, and in which box it is (the last of several; 0 for other kinds).
+
+    ``params`` and ``bits`` point to the sample's own; the tile lies in rows ``top`` to ``bottom``, both included.
+    """
+    none = ((y + column) < 0) & inside
+    which = tl.where(none, 1, 0)
+    if KIND == BOXES:
+        drops, which = _in_boxes(params, n_params // 4, height, width, y, column, top, bottom, none, which, K)
+    elif KIND == BLOCKS:
+        drops = _in_blocks(params, y, column, top, bottom, none, K)
+    elif KIND == GRID:
+        drops = _in_grid(params, y, column // K)
+    elif KIND == CELLS:
+        drops = _in_cells(params, bits, bit_rows, bit_columns, y, column // K, inside)
+    else:
+        drops = tl.load(bits + (y * width + column // K), mask=inside, other=0) != 0
+    return drops & inside, which
+
+
+@triton.jit
+def _in_boxes(params, count, height, width, y, column, top, bottom, drops, which, K: tl.constexpr):
+    for i in range(count):
+        y0 = tl.maximum(tl.load(params + 4 * i), 0)
+        x0 = tl.maximum(tl.load(params + 4 * i + 1), 0)
+        y1 = tl.minimum(tl.load(params + 4 * i + 2), height)
+        x1 = tl.minimum(tl.load(params + 4 * i + 3), width)
+        if (y0 <= bottom) & (y1 > top) & (y0 < y1) & (x0 < x1):
+            low, high = (x0 * K).to(tl.int32), (x1 * K).to(tl.int32)
+            within = (y >= y0.to(tl.int32)) & (y < y1.to(tl.int32)) & (column >= low) & (column < high)
+            drops = drops | within
+            which = tl.where(within, i, which)
+    return drops, which
+
+
+@triton.jit
+def _in_blocks(params, y, column, top, bottom, drops, K: tl.constexpr):
+    high, wide = tl.load(params).to(tl.int32), tl.load(params + 1).to(tl.int32)
+    count = tl.load(params + 2).to(tl.int32)
+    # Corners run from the top down: the first whose block ends behind the tile's first row, and the first too low.
+    start = _corners_above(params + 3, top - high + 1, count)
+    end = _corners_above(params + 3, bottom + 1, count)
+    for i in range(start, end):
+        y0, x0 = tl.load(params + 3 + 2 * i).to(tl.int32), tl.load(params + 4 + 2 * i).to(tl.int32)
+        within = (y >= y0) & (y < y0 + high) & (column >= x0 * K) & (column < (x0 + wide) * K)
+        drops = drops | within
+    return drops
+
+
+@triton.jit
+def _corners_above(corners, row, count):
+    """How many of the corners lie above a row."""
+    low, high = count * 0, count
+    while low < high:
+        middle = (low + high) // 2
+        above = tl.load(corners + 2 * middle) < row
+        low = tl.where(above, middle + 1, low)
+        high = tl.where(above, high, middle)
+    return low
+
+
+@triton.jit
+def _in_grid(params, y, x):
+    # Fixed point, as in `augdrop.regions.grid`: a pixel is 2^31, so that a shift leaves whole pixels of the lattice.
+    period, bar = tl.load(params).to(tl.int32), tl.load(params + 1).to(tl.int32)
+    down, along = tl.load(params + 2) << 31, tl.load(params + 3) << 31
+    cos, sin = tl.load(params + 4), tl.load(params + 5)
+    side = tl.load(params + 6)
+    half = side << 30
+    y2 = 2 * (y + tl.load(params + 8).to(tl.int32)) + (1 - side).to(tl.int32)
+    x2 = 2 * (x + tl.load(params + 9).to(tl.int32)) + (1 - side).to(tl.int32)
+    y2, x2 = y2.to(tl.int64), x2.to(tl.int64)
+    on_row = _modulo((sin * x2 + (cos * y2 + (half - down))) >> 31, period) < bar
+    on_column = _modulo((cos * x2 + (half - along - sin * y2)) >> 31, period) < bar
+    return (on_row | on_column) == (tl.load(params + 7) != 0)
+
+
+@triton.jit
+def _modulo(value, period):
+    """``value`` modulo ``period``, never negative: an estimate in float32 is one off at most, for all that fits."""
+    value = value.to(tl.int32)
+    rest = value - tl.floor(value.to(tl.float32) * (1.0 / period.to(tl.float32))).to(tl.int32) * period
+    rest = tl.where(rest < 0, rest + period, rest)
+    return tl.where(rest >= period, rest - period, rest)
+
+
+@triton.jit
+def _in_cells(params, bits, rows, columns, y, x, inside):
+    high, wide = tl.load(params).to(tl.uint32), tl.load(params + 1).to(tl.uint32)
+    row = (y.to(tl.uint32) * rows.to(tl.uint32) // high).to(tl.int32)
+    column = (x.to(tl.uint32) * columns.to(tl.uint32) // wide).to(tl.int32)
+    there = inside & (row < rows) & (column < columns)
+    return tl.load(bits + (row * columns + column), mask=there, other=0) != 0

@@ -1,0 +1,214 @@
+"""From an operator's tensors to one launch: which variant of a kernel, on how many programs, with which numbers."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from augdrop.kernels.blend import working_type
+from augdrop.kernels.gpu import chain as chain_kernel
+from augdrop.kernels.gpu import means as means_kernels
+from augdrop.kernels.gpu import paint as paint_kernel
+from augdrop.kernels.noise import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INTEGER, quantiles
+from augdrop.kernels.painter import BLEND, BLUR, NOISE, TABLE
+
+_WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_FORMS = {torch.float16: FLOAT16, torch.bfloat16: BFLOAT16, torch.float32: FLOAT32, torch.float64: FLOAT64}
+_WIDE = {torch.float32: tl.float32, torch.float64: tl.float64}
+
+OPTIONS = {"num_stages": 1, "enable_fp_fusion": False}
+"""Of all kernels: products and sums are rounded one by one, as on the CPU."""
+
+
+class Launch(NamedTuple):
+    """A kernel with everything that it is launched with."""
+
+    kernel: Any
+    programs: int
+    numbers: dict[str, Any]
+    constants: dict[str, Any]
+    warps: int
+
+    def run(self, device: torch.device) -> None:
+        """Launch on a device, on torch's current stream there."""
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            self.kernel[(self.programs,)](**self.numbers, **self.constants, num_warps=self.warps, **OPTIONS)
+
+
+def paint(x: Tensor, out: Tensor, *fill: Any) -> None:
+    """The work of `augdrop.kernels.ops.paint`, and of ``paint_`` where ``out`` is ``x``."""
+    painting(x, out, *fill).run(x.device)
+
+
+def chain(x: Tensor, *fill: Any) -> None:
+    """The work of `augdrop.kernels.ops.paint_` where samples take from each other."""
+    chaining(x, *fill).run(x.device)
+
+
+def channel_means(x: Tensor, hit: Tensor) -> Tensor:
+    """The work of `augdrop.kernels.ops.channel_means`."""
+    launch, out = averaging(x, hit)
+    launch.run(x.device)
+    return out
+
+
+def cell_means(x: Tensor, hit: Tensor, factor: int) -> Tensor:
+    """The work of `augdrop.kernels.ops.cell_means`."""
+    launch, out = shrinking(x, hit, factor)
+    launch.run(x.device)
+    return out
+
+
+def painting(
+    x: Tensor, out: Tensor, hit: Tensor, params: Tensor, bits: Tensor, source: Tensor | None, index: Tensor | None,
+    opacity: Tensor | None, table: Tensor | None, keys: Tensor | None, cells: Tensor | None,
+    kind: int, fill: int, law: list[float], factor: int,
+) -> Launch:  # fmt: skip
+    """The launch of the paint kernel."""
+    b, t, c, h, w = x.shape
+    form, copy = _FORMS.get(x.dtype, INTEGER), out is not x
+    boxes, laws = 0, (0.0, 0.0, 0, 0, 0, 0)
+    normal = False
+    if fill == TABLE and table is None:
+        table = _colour(tuple(law), x.dtype, x.device)
+    if table is not None:
+        table, boxes = _words(table.contiguous()), table.shape[1] if table.shape[1] > 1 else 0
+    if fill == NOISE:
+        _, normal, first, second, low, high, boxes = law
+        whole = form == INTEGER and not normal
+        laws = (first, second, int(low), int(high), int(first) if whole else 0, int(second) if whole else 0)
+    computed = fill in (BLEND, BLUR)
+    # What the kernel need not know is no reason to compile it again.
+    form = form if computed or fill == NOISE else INTEGER
+    numbers = {
+        "x": _words(x), "out": _words(out), "source": None if source is None else _words(source),
+        "hit": hit.view(torch.uint8), "region": params, "bits": bits, "index": index, "opacity": opacity,
+        "table": table, "keys": keys, "quantiles": _quantiles(x.device) if normal else None, "cells": cells,
+    }  # fmt: skip
+    lie, shape = _lie([v for v in (x, out, source) if v is not None], x)
+    numbers |= shape | {"frames": t} | _region(params, bits)
+    numbers |= {
+        "table_sample": 0 if table is None or len(table) == 1 else table.shape[1] * c, "table_box": c,
+        "cell_rows": 0 if cells is None else cells.shape[3], "cell_columns": 0 if cells is None else cells.shape[4],
+    }  # fmt: skip
+    numbers |= dict(zip(("first", "second", "low", "high", "base", "choices"), laws, strict=True))
+    numbers |= _strides("x", x, lie) | _strides("out", out, lie)
+    numbers |= _strides("source", x if source is None else source, lie)
+    constants = {
+        "KIND": kind, "FILL": fill, "COPY": copy, "FORM": form,
+        "WIDE": _WIDE[working_type(x.dtype)] if computed else None,
+        "NORMAL": bool(normal), "BOXES": boxes > 1 or (fill == NOISE and boxes == 1), "FACTOR": factor,
+        **lie, **(tiling := _tiling(x, lie, 4)),
+    }  # fmt: skip
+    numbers["tiles"] = triton.cdiv(h * w * lie["K"], tiling["ROWS"] * tiling["VEC"])
+    return Launch(paint_kernel.paint, numbers["tiles"] * b * t, numbers, constants, 4)
+
+
+def chaining(
+    x: Tensor, hit: Tensor, params: Tensor, bits: Tensor, source: None, index: Tensor, opacity: Tensor | None,
+    table: None, keys: None, cells: None, order: Tensor, kind: int, fill: int,
+) -> Launch:  # fmt: skip
+    """The launch of the chain kernel."""
+    b, t, c, h, w = x.shape
+    blends = opacity is not None
+    lie, shape = _lie([x], x)
+    numbers = {
+        "x": _words(x), "hit": hit.view(torch.uint8), "region": params, "bits": bits, "index": index,
+        "opacity": opacity, "order": order, "samples": b,
+    }  # fmt: skip
+    numbers |= shape | _region(params, bits) | _strides("x", x, lie)
+    constants = {
+        "KIND": kind, "BLEND": blends, "FORM": _FORMS.get(x.dtype, INTEGER) if blends else INTEGER,
+        "WIDE": _WIDE[working_type(x.dtype)] if blends else None, **lie, **(tiling := _tiling(x, lie, 2, 1)),
+    }  # fmt: skip
+    numbers["tiles"] = triton.cdiv(h * w * lie["K"], tiling["ROWS"] * tiling["VEC"])
+    return Launch(chain_kernel.chain, numbers["tiles"] * t * shape["channels"], numbers, constants, 2)
+
+
+def averaging(x: Tensor, hit: Tensor) -> tuple[Launch, Tensor]:
+    """The launch of the channels' means, and where they go."""
+    b, t, c, h, w = x.shape
+    out = x.new_empty((b, c))
+    numbers = {"x": _words(x), "out": _words(out), "hit": hit.view(torch.uint8), "frames": t, "channels": c}
+    strides = _strides("x", x, {"K": 1, "DENSE": False})
+    numbers |= {"width": w, "size": h * w, "pixels": t * h * w} | strides
+    flat = h == 1 or strides["x_row"] == w * strides["x_column"]
+    constants = {"FORM": _FORMS.get(x.dtype, INTEGER), "FLAT": flat, "BLOCK": 256 * max(4, 16 // x.element_size())}
+    return Launch(means_kernels.channel_means, b * c, numbers, constants, 8), out
+
+
+def shrinking(x: Tensor, hit: Tensor, factor: int) -> tuple[Launch, Tensor]:
+    """The launch of the cells' means, and where they go."""
+    b, t, c, h, w = x.shape
+    rows, columns, wide = -(-h // factor), -(-w // factor), working_type(x.dtype)
+    out = x.new_empty((b, t, c, rows, columns), dtype=wide)
+    span = triton.next_power_of_2(factor)
+    size = max(1, min(triton.next_power_of_2(columns), 1024 // span))
+    warps = max(1, min(4, size * span // 128))
+    numbers = {"x": _words(x), "out": out, "hit": hit.view(torch.uint8), "frames": t, "channels": c}
+    numbers |= {"height": h, "width": w} | _strides("x", x, {"K": 1, "DENSE": False})
+    numbers |= {"cell_rows": rows, "cell_columns": columns, "groups": triton.cdiv(columns, size)}
+    constants = {
+        "FORM": _FORMS.get(x.dtype, INTEGER), "WIDE": _WIDE[wide], "FACTOR": factor, "CELLS": size, "SPAN": span,
+    }  # fmt: skip
+    return Launch(means_kernels.cell_means, b * t * c * rows * numbers["groups"], numbers, constants, warps), out
+
+
+def _words(x: Tensor) -> Tensor:
+    return x.view(_WORDS[x.element_size()])
+
+
+def _lie(tensors: list[Tensor], x: Tensor) -> tuple[dict[str, Any], dict[str, int]]:
+    """How images lie in memory, as the kernels' constants; and the shape that is left to walk."""
+    c, h, w = x.shape[2:]
+    k = next((k for k in (1, c) if all(_dense(v, k) for v in tensors)), 0)
+    vector, line = max(4, 16 // x.element_size()), w * max(k, 1)
+    constants = {"K": max(k, 1), "DENSE": k > 0, "WHOLE": line % vector == 0, "EVEN": h * line % vector == 0}
+    return constants, {"channels": c // max(k, 1), "height": h, "width": w}
+
+
+def _dense(x: Tensor, k: int) -> bool:
+    """Whether rows touch, ``k`` channels being interleaved."""
+    (*_, h, w), (*_, channel, row, column) = x.shape, x.stride()
+    return (w == 1 or column == k) and (h == 1 or row == w * k) and (k == 1 or channel == 1)
+
+
+def _strides(name: str, x: Tensor, lie: dict[str, Any]) -> dict[str, int]:
+    """Strides by the kernels' names; those that do not count are 0."""
+    sample, frame, channel, row, column = x.stride()
+    if lie["DENSE"]:
+        row = column = 0
+    names = ("sample", "frame", "channel", "row", "column")
+    values = (sample, frame, 0 if lie["K"] > 1 else channel, row, column)
+    return {f"{name}_{which}": value for which, value in zip(names, values, strict=True)}
+
+
+def _tiling(x: Tensor, lie: dict[str, Any], warps: int, vectors: int = 2) -> dict[str, int]:
+    """Vectors of 16 bytes or more, up to two a thread."""
+    vector = max(4, 16 // x.element_size())
+    return {"ROWS": 32 * warps * (vectors if vector == 4 else 1), "VEC": vector}
+
+
+def _region(params: Tensor, bits: Tensor) -> dict[str, int]:
+    samples, rows, columns = bits.shape
+    return {
+        "n_params": params[0].numel(), "bit_sample": rows * columns if samples > 1 else 0, "bit_rows": rows,
+        "bit_columns": columns,
+    }  # fmt: skip
+
+
+@cache
+def _quantiles(device: torch.device) -> Tensor:
+    return quantiles().to(device)
+
+
+@cache
+def _colour(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A constant colour, kept on the device: only its first use copies it there."""
+    return torch.tensor(values, dtype=torch.float64).to(dtype).view(1, 1, -1).to(device)
