@@ -36,7 +36,8 @@ class Log:
         self._sources: dict[int, Tensor] = {}
         self._shortened: dict[int, range] = {}
         # A method that draws on the host is no part of a graph. Not a decorator: that would import the compiler.
-        self.select: Callable[..., Selection | None] = cast(Any, torch.compiler.disable(self._select))
+        why = "augdrop.tokens.attach draws what a model keeps on the host: compile it without fullgraph=True"
+        self.select: Callable[..., Selection | None] = cast(Any, torch.compiler.disable(self._select, reason=why))
 
     @property
     def selection(self) -> Selection | None:

@@ -314,6 +314,17 @@ def test_compiled_once_for_a_fixed_count(model):
             with ad.keys([4 + step, 5, 6]):
                 fast(images()).sum().backward()
         assert counter.frame_count == first
+    for count in (4, 11, 3, 12):  # counts that change: compiled once more, for all of them
+        with attach(model, RandomKeep(tokens.Count(count), seed=0), keys=[1, 2, 3]) as log:
+            torch.testing.assert_close(fast(images()), model(images()))
+            assert log.selection.keep.shape[1] == count
+        assert counter.frame_count <= 2 * first
+
+
+def test_a_whole_graph_is_refused_with_the_reason(model):
+    whole = torch.compile(model.train(), fullgraph=True, backend="eager")
+    with attach(model, RandomKeep(0.5)), pytest.raises(Exception, match=r"augdrop.*without fullgraph"):
+        whole(images())
 
 
 @pytest.fixture
