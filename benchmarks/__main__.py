@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import comparison, feature_maps, hosts, loader, machine, memory, ours, plot, report, tokens
+from benchmarks import comparison, feature_maps, hosts, loader, machine, memory, ours, plot, report, tokens, tokens_plot
 from benchmarks.peers import PEERS
 from benchmarks.timing import FULL, QUICK, Effort, Row
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, show the progress, and write ``RESULTS.md``, ``results.json`` and ``results.png``."""
+    """Measure, show the progress, and write ``RESULTS.md``, ``results.json``, ``results.png`` and ``tokens.png``."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small images, one round: does everything run?")
     parser.add_argument(
@@ -36,6 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     seconds = time.perf_counter() - start
     report.write(given.out, about, rows, seconds)
     plot.draw(given.out / "results.png", rows, about)
+    tokens_plot.draw(given.out / "tokens.png", rows)
     missed = [row for row in rows if row.met is False]
     print(f"{len(rows)} rows in {seconds:.0f} s, {len(missed)} targets missed; see {given.out / 'RESULTS.md'}")
 
