@@ -122,8 +122,8 @@ def attach(
             counts with gradient checkpointing.
 
     Samples that keep different numbers of tokens are padded, and the padding is masked in attention and left out of the
-    pooling. Under `torch.compile` the selection itself runs outside of the graph, and ``fullgraph=True`` is an error; with
-    a count that does not change a model is compiled once, where counts change once more, for all of them.
+    pooling. Under `torch.compile` the selection itself runs outside of the graph, so ``fullgraph=True`` is an error. Of
+    a count that does not change there is one compilation, of counts that do there is one more, for all of them.
 
     Example:
         >>> import timm, torch
