@@ -13,7 +13,8 @@ class Cost:
     launches: kernels, at least: an operator that runs several counts once.
     copies: host-to-device copies; ``copied`` are their bytes.
     syncs: times that the host waits for the device.
-    read, written: bytes of device memory that kernels read and write.
+    read, written: bytes of device memory that kernels read and write; ``parameters`` of what AugDrop's kernels read
+        are plans and not images.
     stopped: the operator that could not go on, so that all numbers are "at least"; None after a whole call.
     kernels, waits: by name, what was launched and what was waited for.
     """
@@ -24,6 +25,7 @@ class Cost:
     syncs: int = 0
     read: int = 0
     written: int = 0
+    parameters: int = 0
     stopped: str | None = None
     kernels: Counter[str] = field(default_factory=Counter)
     waits: Counter[str] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""What one writes in plain torch, with care: whole batches, a draw for each image, parameters pinned, ``torch.where``."""
+"""What one writes in plain torch, with care: a draw for each image, pinned parameters, and ``torch.where``."""
 
 from __future__ import annotations
 
