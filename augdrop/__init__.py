@@ -29,6 +29,7 @@ from augdrop.transforms.mixup import Mixup
 from augdrop.transforms.pixel_dropout import PixelDropout
 from augdrop.transforms.random_erasing import RandomErasing
 from augdrop.transforms.regional import RegionalDropout
+from augdrop.warmup import warmup
 
 if TYPE_CHECKING:
     from augdrop.adapters import to_albumentations as to_albumentations
@@ -87,6 +88,7 @@ __all__ = [
     "regions",
     "saliency",
     "tokens",
+    "warmup",
 ]
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import augdrop as ad
 from augdrop.kernels import threads as pool
 from augdrop.kernels.dispatch import apply
 from tests.kernels.cases import FILLS, WHERES, alike, images, opacities, plan_for, threads
@@ -88,3 +91,29 @@ def test_children_of_a_process_that_used_threads(method, n):
     # ... and the parent goes on.
     with threads(2):
         assert alike(apply(x, plan), expected)
+
+
+class Counted(torch.utils.data.Dataset):
+    """Large images, erased and mixed, and by how many threads their process grew over it."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        x = torch.full((8, 3, 256, 256), index, dtype=torch.uint8)
+        before = len(list(TASKS.iterdir()))
+        for t in (ad.RandomErasing(seed=0), ad.CutMix(seed=0), ad.Mixup(seed=0), ad.PixelDropout(seed=0)):
+            x = t(x, keys=range(8))
+        return len(list(TASKS.iterdir())) - before
+
+
+TASKS = Path("/proc/self/task")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_worker_of_a_loader_starts_no_threads(method):
+    if not TASKS.exists():
+        assert not sys.platform.startswith("linux")
+        return
+    loader = torch.utils.data.DataLoader(Counted(), None, num_workers=2, multiprocessing_context=method)
+    assert [int(n) for n in loader] == [0, 0, 0, 0]
