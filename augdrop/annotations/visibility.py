@@ -29,13 +29,14 @@ def look(objects: Objects, dropped: Tensor, policy: Policy, *, imported: bool, c
         cut: do instance masks lose the pixels that are not seen?
     """
     left, masks, hidden = objects, objects.masks, None
-    if masks is not None:
-        masks = masks.masked_fill((dropped ^ imported).to(masks.device), 0)
+    judged = objects.count is not None and (imported or policy.boxes != "keep")
+    if masks is not None and (judged or cut):
+        masks = _only(masks, dropped if imported else ~dropped)
         left = dataclasses.replace(left, masks=masks if cut else objects.masks)
     if objects.keypoints is not None:
         hidden = _inside(objects.keypoints, dropped) ^ imported
         left = _point_policy(left, hidden, imported, policy)
-    if objects.count is None or not (imported or policy.boxes != "keep"):
+    if not judged:
         return left
     bounds = None
     if objects.masks is not None and masks is not None:
@@ -110,12 +111,21 @@ def _inside(points: Tensor, dropped: Tensor) -> Tensor:
     return inside.view(points.shape[:-1]).to(points.device)
 
 
+def _only(masks: Tensor, seen: Tensor) -> Tensor:
+    """Masks with 0 where nothing is seen."""
+    seen = seen.to(masks.device)
+    if masks.is_floating_point():
+        return masks.masked_fill(~seen, 0)
+    # A tenth of the time of `masked_fill`.
+    return masks & seen if masks.dtype == torch.bool else masks * seen
+
+
 def _bounds(masks: Tensor) -> Tensor:
     """The bounding boxes of masks, float64 ``[K, 4]`` on the host."""
     pixels = _pixels(masks)
     rows, columns = _any(pixels, 2), _any(pixels, 1)
-    (y0, y1), (x0, x1) = ((v.int().argmax(1), v.shape[1] - v.flip(1).int().argmax(1)) for v in (rows, columns))
-    return torch.stack([x0, y0, x1, y1], 1).double().cpu()
+    (y0, y1), (x0, x1) = ((v.argmax(1), v.shape[1] - v[:, ::-1].argmax(1)) for v in (rows, columns))
+    return torch.from_numpy(np.stack([x0, y0, x1, y1], 1).astype(np.float64))
 
 
 def _count(points: Tensor) -> Tensor:
@@ -131,6 +141,6 @@ def _pixels(masks: Tensor) -> Tensor:
     return masks if masks.dtype == torch.bool else masks != 0
 
 
-def _any(pixels: Tensor, axis: int) -> Tensor:
-    """``pixels.any(axis)``; on the host by NumPy, which takes a tenth of torch's time."""
-    return torch.from_numpy(pixels.numpy().any(axis)) if pixels.is_cpu else pixels.any(axis)
+def _any(pixels: Tensor, axis: int) -> np.ndarray:
+    """``pixels.any(axis)`` on the host, where NumPy takes a tenth of torch's time."""
+    return np.any(pixels.numpy(), axis) if pixels.is_cpu else pixels.any(axis).cpu().numpy()
