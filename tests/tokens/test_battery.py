@@ -11,7 +11,9 @@ import torch
 import augdrop as ad
 from augdrop import tokens
 from augdrop.tokens.base import Selector
-from augdrop.tokens.registry import SELECTORS, selector
+from augdrop.tokens.perturb import Perturbation
+from augdrop.tokens.reducer import Reducer
+from augdrop.tokens.registry import METHODS, SELECTORS, citation_of, selector
 
 TOTAL, PREFIX = 576, 2
 OPTIONS = {
@@ -197,6 +199,11 @@ def test_the_registry_has_all():
         return {c for s in cls.__subclasses__() for c in (s, *below(s)) if c.__module__.startswith("augdrop.tokens.")}
 
     assert {c.__name__ for c in below(Selector) if not c.__name__.startswith("_")} == set(SELECTORS)
-    assert all(getattr(tokens, name) is cls for name, cls in SELECTORS.items())
+    others = {c.__name__ for base in (Reducer, Perturbation) for c in below(base)} | {"random_ltd", "MICDrop"}
+    assert set(METHODS) == {*SELECTORS, *others}
+    for name, made in METHODS.items():
+        assert getattr(tokens, name) is made
+        cited = citation_of(name)
+        assert cited is None or cited.arxiv in made.__doc__
     with pytest.raises(ad.AugDropError, match="Did you mean 'Tube'"):
         selector("tube")
