@@ -35,8 +35,8 @@ def draw(path: Path, rows: Sequence[Row], machine: dict[str, Any]) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(16, height), layout="constrained")
     _methods(axes[0], methods)
     _peers(axes[1], peers)
-    threads = f"{machine['torch threads']} threads, {machine['cpu']}"
-    figure.suptitle(f"AugDrop on a batch {shape} of float32 ({threads})", fontsize=13)
+    where = machine.get("device") or f"{machine['torch threads']} threads, {machine['cpu']}"
+    figure.suptitle(f"AugDrop on a batch {shape} of float32 ({where})", fontsize=13)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -1,0 +1,89 @@
+"""``python -m benchmarks.gpu``: one run on a machine with a GPU, one report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.gpu import correctness, report, rivals, times, training
+from benchmarks.gpu.bench import Bench, Row, Task, carried_out
+from benchmarks.gpu.clock import DeviceClock
+from benchmarks.report import number
+
+SECTIONS: dict[str, Callable[[Bench], Iterable[Task]]] = {
+    "correctness": correctness.tasks,
+    "references": times.references,
+    "methods": times.methods,
+    "calls": times.calls,
+    "graphs": times.graphs,
+    "training": training.tasks,
+    "peers": rivals.peers,
+    "DALI": rivals.dali_operators,
+}
+"""What there is to measure, what matters most first: a run that is cut short has it."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Check and measure on a GPU; write ``GPU.md``, ``gpu.json`` and ``gpu.png``."""
+    parser = argparse.ArgumentParser("python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small images, one round: does everything run?")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--device", default="cuda", help="which GPU, such as cuda:1")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1], help="folder to write to")
+    given = parser.parse_args(arguments)
+    if not torch.cuda.is_available():
+        print("No GPU in this machine (torch.cuda.is_available() is False): nothing measured, nothing written.")
+        return
+    torch.cuda.set_device(given.device)
+    device = torch.device("cuda", torch.cuda.current_device())
+    rows = list(run(bench(device, given.quick), given.only or SECTIONS, given.out, report.describe(device)))
+    judged = [row for row in rows if row.met is not None]
+    missed = sum(not row.met for row in judged)
+    print(f"{len(rows)} rows, {missed} of {len(judged)} targets missed; see {given.out / 'GPU.md'}")
+
+
+def bench(device: torch.device, quick: bool) -> Bench:
+    """How much is measured on a GPU."""
+    clock, dtypes = DeviceClock(device), (torch.uint8, torch.float32)
+    if quick:
+        shapes = ((1, 3, 64, 64), (8, 3, 64, 64))
+        return Bench(clock, shapes, (5, 3, 37, 53), dtypes, rounds=1, steps=2, network="resnet18", batch=8)
+    roomy = torch.cuda.get_device_properties(device).total_memory > 30 * 2**30
+    shapes = ((1, 3, 224, 224), (64, 3, 224, 224), (256, 3, 224, 224))
+    batch = 256 if roomy else 64
+    return Bench(clock, shapes, (6, 3, 37, 53), dtypes, rounds=7, steps=20, network="resnet50", batch=batch)
+
+
+def run(bench: Bench, sections: Iterable[str], folder: Path, about: dict[str, Any]) -> Iterator[Row]:
+    """The rows, each of them shown and on the disk before the next is begun."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    start = time.perf_counter()
+    for section in sections:
+        for row in carried_out(SECTIONS[section](bench)):
+            rows.append(row)
+            print(line(row), file=sys.stderr, flush=True)
+            report.write(folder, about, rows, time.perf_counter() - start)
+            yield row
+        report.draw(folder, about, rows)
+
+
+def line(row: Row) -> str:
+    """A row as the terminal shows it while the run goes on."""
+    what = " ".join(filter(None, (row.section, row.name, row.state, row.shape, row.dtype, row.peer)))
+    figures = [f"{number(row.value)} µs"] if row.section != "correctness" and row.value is not None else []
+    figures += [f"×copy {number(row.to_copy)}"] if row.to_copy is not None else []
+    figures += [f"host {number(row.host)} µs"] if row.host is not None else []
+    figures += [f"ours/theirs {number(row.to_peer)}"] if row.to_peer is not None else []
+    figures += [f"{row.share:.1%} of the step"] if row.share is not None else []
+    return f"{what}: {', '.join(figures)}{'  NOT MET' if row.met is False else ''} {row.note}".rstrip()
+
+
+if __name__ == "__main__":
+    main()
