@@ -40,7 +40,7 @@ class Variant(NamedTuple):
 
 def variants(target: Any, size: tuple[int, int] = (224, 224), sparse: bool = False) -> Iterator[Variant]:
     """Each variant for images of one size; with ``sparse``, each region, fill and dtype only once or twice."""
-    for name, chosen in _launches(size, sparse):
+    for name, chosen in launches(size, sparse):
         yield specialised(name, chosen, target)
 
 
@@ -57,7 +57,8 @@ def specialised(name: str, chosen: Launch, target: Any) -> Variant:
     return Variant(name, fn, signature, constexprs, attrs, options)
 
 
-def _launches(size: tuple[int, int], sparse: bool) -> Iterator[tuple[str, Launch]]:
+def launches(size: tuple[int, int], sparse: bool = False) -> Iterator[tuple[str, Launch]]:
+    """What `variants` specialises, named: region, fill, layout, dtype, and where to."""
     dtypes = (torch.uint8, torch.bfloat16, torch.float32) if sparse else _DTYPES
     for (kind, number), layout in itertools.product(KINDS.items(), LAYOUTS[: 2 if sparse else 3]):
         region = _region(number, 4, *size)
