@@ -6,14 +6,19 @@ the paper), and of these a quarter come with their position::
     python examples/droppos_pretrain.py --data cifar10 --epochs 200
 
 Prints the loss of the epochs, how many positions of held-out images are put right, and the accuracy of a linear probe
-before and after. Saves ``droppos.png``: images, the visible patches, where the model puts them, and the loss.
+before and after, over three seeds. Saves ``droppos.png``: images, the visible patches, where the model puts them, and
+the loss.
 
-On digits 31 % of the positions are put right after 60 epochs, by chance 6 %; the probe does not gain from it, though:
-the method is made for fine-tuning, and patches of four grey values say little of where they belong.
+Over three seeds, the probe on digits goes from 57.2 ± 3.4 % to 65.2 ± 5.2 % from 100 labels, and from 87.1 ± 1.5 % to
+89.4 ± 0.5 % from all. The paper weighs patches by their likeness to the class token (`tokens.attentive_weights`); this
+does not: in so small a model two thirds of the weight come to lie on one patch of eight, 31 % of the positions are put
+right in place of 41 %, and the probe gains nothing (one seed).
 """
 
+from argparse import Namespace
+
 import torch
-from tiny_vit import TinyViT, arguments, blocks, fit, load, picture, probe
+from tiny_vit import TinyViT, arguments, blocks, few, fit, study
 from torch import Tensor, nn
 
 from augdrop import tokens
@@ -58,36 +63,29 @@ def rows(model: Locator, images: Tensor, puzzle: tokens.Puzzle) -> dict[str, Ten
     return {name: tokens.unpatchify(patches, patch, (side, side)) for name, patches in named.items()}
 
 
-def main() -> None:
-    given = arguments(__doc__, epochs=60)
-    torch.manual_seed(given.seed)
-    train, test, patch = load(given)
-    images, held_out = train.tensors[0], test.tensors[0]
-    encoder = TinyViT(images.shape[-1], images.shape[1], patch)
-    before = probe(encoder, train, test)
-    model = Locator(encoder)
-    grid = (encoder.side, encoder.side)
-    drop = tokens.DropPos(0.75 if encoder.side >= 8 else 0.5, prefix=1, seed=given.seed)
-    # Of the tokens only the number counts: a class token and the patches.
-    shape = torch.empty(len(images), 1 + encoder.side**2, 0)
+def pretrain(
+    encoder: TinyViT, images: Tensor, held_out: Tensor, given: Namespace, seed: int
+) -> tuple[list[float], dict[str, Tensor]]:
+    """Train the encoder; the loss of every epoch, and what the picture shows."""
+    model, side = Locator(encoder), encoder.side
+    drop = tokens.DropPos(0.75 if side >= 8 else 0.5, prefix=1, seed=seed)
+
+    def puzzle(index: Tensor, epoch: int) -> tokens.Puzzle:
+        # Of the tokens only the number counts: a class token and the patches.
+        return drop.puzzle(torch.empty(len(index), 1 + side**2, 0), keys=index, epoch=epoch)
 
     def loss_of(index: Tensor, epoch: int) -> Tensor:
-        puzzle = drop.puzzle(shape[index], keys=index, epoch=epoch)
-        smoothing = tokens.smoothing_map(grid, tokens.sigma_at(epoch, given.epochs))
-        with torch.no_grad():  # patches that are like the class token count more
-            weights = tokens.attentive_weights(encoder(images[index]), puzzle.visible)
-        return tokens.droppos_loss(model(images[index], puzzle), puzzle, smoothing, weights)
+        drops = puzzle(index, epoch)
+        smoothing = tokens.smoothing_map((side, side), tokens.sigma_at(epoch, given.epochs))
+        return tokens.droppos_loss(model(images[index], drops), drops, smoothing)
 
     losses = fit(model, images, loss_of, given)
-    puzzle = drop.puzzle(torch.empty(len(held_out), 1 + encoder.side**2, 0), keys=range(len(held_out)), epoch=0)
+    drops, shown = puzzle(torch.arange(len(held_out)), 0), few(held_out)
     with torch.no_grad():
-        right = tokens.droppos_accuracy(model(held_out, puzzle), puzzle)
-    print(f"positions put right on held-out images: {float(right):.1%} (chance {1 / encoder.side**2:.1%})")
-    print(f"linear probe, random weights: {before}")
-    print(f"linear probe, pre-trained:    {probe(encoder, train, test)}")
-    few = drop.puzzle(torch.empty(10, 1 + encoder.side**2, 0), keys=range(10), epoch=0)
-    picture(given.out / "droppos.png", rows(model, held_out[:10], few), losses)
+        right = tokens.droppos_accuracy(model(held_out, drops), drops)
+    print(f"positions put right on held-out images: {float(right):.1%} (chance {1 / side**2:.1%})")
+    return losses, rows(model, shown, puzzle(torch.arange(len(shown)), 0))
 
 
 if __name__ == "__main__":
-    main()
+    study("droppos", arguments(__doc__, epochs=60), pretrain)

@@ -14,7 +14,7 @@ counts; a mild one, `GridMask((0.25, 0.75), ratio=0.7)` say, leaves nearly every
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from vit_classifier import accuracy, arguments, fit, in_turn, parts, report, vit
 
@@ -26,10 +26,22 @@ def main() -> None:
     given = arguments(__doc__, epochs=15)
     train, test = parts(given)
     (images, labels), classes = train.tensors, int(train.tensors[1].max()) + 1
-    models = {name: vit(train, classes, given.seed) for name in ("GridMask on pixels", "GridMask on tokens")}
-    pixels, dropping = models.values()
+    scores: dict[str, list[float]] = {"GridMask on pixels": [], "GridMask on tokens": []}
+    for seed in given.seeds:
+        models = {name: vit(train, classes, seed) for name in scores}
+        grid = ad.GridMask((0.5, 0.5), ratio=0.3, seed=seed)  # a period of half an image
+        losses, log = losses_of(*models.values(), grid, images, labels)
+        for name, model, loss_of in zip(models, models.values(), losses, strict=True):
+            fit(model, len(images), loss_of, given, seed)
+            scores[name].append(accuracy(model, test))
+    index = torch.arange(min(given.batch, len(images)))
+    report(scores, in_turn(models, {name: lambda f=f: f(index, 0) for name, f in zip(models, losses, strict=True)}))
+    kept = log.selection
+    print(f"of {kept.total} tokens {kept.counts.float().mean():.1f} stay on average, and at most {kept.keep.shape[1]}")
 
-    grid = ad.GridMask((0.5, 0.5), ratio=0.3, seed=given.seed)  # a period of half an image
+
+def losses_of(pixels: nn.Module, dropping: nn.Module, grid: ad.GridMask, images: Tensor, labels: Tensor):
+    """The losses of a model that sees painted images, and of one that leaves the same grid's tokens out; its log."""
     log = tokens.attach(dropping, grid.tokens(patch=4))  # in training; in eval mode all tokens stay
 
     def painted(index: Tensor, epoch: int) -> Tensor:
@@ -39,14 +51,7 @@ def main() -> None:
         log.keys, log.epoch = index, epoch
         return cross_entropy(dropping(images[index]), labels[index])
 
-    losses = dict(zip(models, (painted, dropped), strict=True))
-    for name, model in models.items():
-        fit(model, len(images), losses[name], given)
-    scores = {name: accuracy(model, test) for name, model in models.items()}
-    index = torch.arange(min(given.batch, len(images)))
-    report(scores, in_turn(models, {name: lambda loss=loss: loss(index, 0) for name, loss in losses.items()}))
-    kept = log.selection
-    print(f"of {kept.total} tokens {kept.counts.float().mean():.1f} stay on average, and at most {kept.keep.shape[1]}")
+    return (painted, dropped), log
 
 
 if __name__ == "__main__":

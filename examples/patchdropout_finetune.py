@@ -20,16 +20,16 @@ from vit_classifier import accuracy, arguments, fit, in_turn, parts, report, vit
 from augdrop import tokens
 
 
-def pretrained(train, given) -> nn.Module:
+def pretrained(train, given, seed: int) -> nn.Module:
     """A model that has learnt by how many quarters an image is turned."""
-    model, images = vit(train, 4, given.seed), train.tensors[0]
+    model, images = vit(train, 4, seed), train.tensors[0]
 
     def loss_of(index: Tensor, epoch: int) -> Tensor:
         x, turns = images[index], (index + epoch) % 4
         turned = torch.cat([x[turns == k].rot90(k, (2, 3)) for k in range(4)])
         return cross_entropy(model(turned), turns.sort().values)
 
-    fit(model, len(images), loss_of, given)
+    fit(model, len(images), loss_of, given, seed)
     return model
 
 
@@ -37,24 +37,26 @@ def main() -> None:
     given = arguments(__doc__, epochs=15)
     train, test = parts(given)
     images, labels = train.tensors
-    start = pretrained(train, given)
-    start.reset_classifier(int(labels.max()) + 1)
-    models = {name: copy.deepcopy(start) for name in ("all patches", "PatchDropout, half")}
+    scores: dict[str, list[float]] = {"all patches": [], "PatchDropout, half": []}
+    for seed in given.seeds:
+        start = pretrained(train, given, seed)
+        start.reset_classifier(int(labels.max()) + 1)
+        models = {name: copy.deepcopy(start) for name in scores}
 
-    # In training only: in eval mode the model sees all patches.
-    log = tokens.attach(models["PatchDropout, half"], tokens.PatchDropout(0.5, seed=given.seed))
+        # In training only: in eval mode the model sees all patches.
+        log = tokens.attach(models["PatchDropout, half"], tokens.PatchDropout(0.5, seed=seed))
 
-    def loss_with(model: nn.Module) -> Callable[[Tensor, int], Tensor]:
-        def loss_of(index: Tensor, epoch: int) -> Tensor:
-            log.keys, log.epoch = index, epoch  # a selection is of (seed, number of the image, epoch)
-            return cross_entropy(model(images[index]), labels[index])
+        def loss_with(model: nn.Module, log=log) -> Callable[[Tensor, int], Tensor]:
+            def loss_of(index: Tensor, epoch: int) -> Tensor:
+                log.keys, log.epoch = index, epoch  # a selection is of (seed, number of the image, epoch)
+                return cross_entropy(model(images[index]), labels[index])
 
-        return loss_of
+            return loss_of
 
-    losses = {name: loss_with(model) for name, model in models.items()}
-    for name, model in models.items():
-        fit(model, len(images), losses[name], given)
-    scores = {name: accuracy(model, test) for name, model in models.items()}
+        losses = {name: loss_with(model) for name, model in models.items()}
+        for name, model in models.items():
+            fit(model, len(images), losses[name], given, seed)
+            scores[name].append(accuracy(model, test))
     index = torch.arange(min(given.batch, len(images)))
     report(scores, in_turn(models, {name: lambda loss=loss: loss(index, 0) for name, loss in losses.items()}))
     print(f"of {log.selection.total} tokens {log.selection.keep.shape[1]} stay in training")

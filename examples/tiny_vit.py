@@ -1,6 +1,7 @@
 """What the pre-training examples share: a tiny vision transformer, images, a linear probe, and a picture."""
 
 import argparse
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,9 +67,46 @@ def arguments(description: str, epochs: int) -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=32, help="side of the images from a folder, in pixels")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("."), help="where the picture goes")
     return parser.parse_args()
+
+
+Pretrain = Callable[[TinyViT, Tensor, Tensor, argparse.Namespace, int], tuple[list[float], dict[str, Tensor]]]
+"""Takes an encoder, images to train on, images held out, the command line, and a seed; gives the loss of every epoch,
+and what the picture shows."""
+
+
+def study(name: str, given: argparse.Namespace, pretrain: Pretrain) -> None:
+    """Pre-train once a seed, print what linear probes find before and after, and save the picture of the first seed."""
+    train, test, patch = load(given)
+    images, held_out = train.tensors[0], test.tensors[0]
+    found: dict[str, list[dict[int, float]]] = {"random weights": [], "pre-trained": []}
+    drawn = None
+    for seed in given.seeds:
+        torch.manual_seed(seed)
+        encoder = TinyViT(images.shape[-1], images.shape[1], patch)
+        found["random weights"].append(probe(encoder, train, test))
+        print(f"seed {seed}")
+        result = pretrain(encoder, images, held_out, given, seed)
+        found["pre-trained"].append(probe(encoder, train, test))
+        drawn = drawn or result
+    for state, runs in found.items():
+        scores = [f"{spread([run[n] for run in runs])} from {n} labels" for n in runs[0]]
+        print(f"linear probe, {state + ':':<16}{', '.join(scores)}")
+    losses, rows = drawn or ([], {})
+    picture(given.out / f"{name}.png", rows, losses)
+
+
+def spread(shares: list[float]) -> str:
+    """Mean and standard deviation over seeds, in per cent."""
+    mean = f"{100 * statistics.mean(shares):.1f}"
+    return f"{mean} ± {100 * statistics.stdev(shares):.1f} %" if len(shares) > 1 else f"{mean} %"
+
+
+def few(images: Tensor, count: int = 10) -> Tensor:
+    """Some of the images, of as many classes as may be: folders are in the order of classes."""
+    return images[torch.linspace(0, len(images) - 1, count).long()]
 
 
 def load(given: argparse.Namespace) -> tuple[TensorDataset, TensorDataset, int]:
@@ -126,7 +164,9 @@ def fit(model: nn.Module, images: Tensor, loss_of: Callable[[Tensor, int], Tenso
 
 
 @torch.no_grad()
-def probe(model: TinyViT, train: TensorDataset, test: TensorDataset, labels: tuple[int, ...] = (100, 10_000)) -> str:
+def probe(
+    model: TinyViT, train: TensorDataset, test: TensorDataset, labels: tuple[int, ...] = (100, 10_000)
+) -> dict[int, float]:
     """Held-out accuracy of a linear classifier on the frozen model's mean patch token, from few labels and from all."""
     model.eval()
     (x, y), (x_test, y_test) = (
@@ -134,12 +174,11 @@ def probe(model: TinyViT, train: TensorDataset, test: TensorDataset, labels: tup
         for part in (train, test)
     )
     model.train()
-    order, found = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)), []
+    order, found = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)), {}
     for n in (min(n, len(x)) for n in labels):
         classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-        score = classifier.fit(x[order[:n]], y[order[:n]]).score(x_test, y_test)
-        found.append(f"{score:.1%} from {n} labels")
-    return ", ".join(found)
+        found[n] = float(classifier.fit(x[order[:n]], y[order[:n]]).score(x_test, y_test))
+    return found
 
 
 def picture(path: Path, rows: dict[str, Tensor], losses: list[float], scale: int = 64) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import timm
 import torch
-from tiny_vit import load
+from tiny_vit import load, spread
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
@@ -21,7 +21,7 @@ def arguments(description: str, epochs: int) -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=32, help="side of the images in pixels, which patches of 4 divide")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     return parser.parse_args()
 
 
@@ -41,9 +41,11 @@ def vit(train: TensorDataset, classes: int, seed: int) -> nn.Module:
     )
 
 
-def fit(model: nn.Module, count: int, loss_of: Callable[[Tensor, int], Tensor], given: argparse.Namespace) -> None:
+def fit(
+    model: nn.Module, count: int, loss_of: Callable[[Tensor, int], Tensor], given: argparse.Namespace, seed: int
+) -> None:
     """Train on batches of image numbers below ``count``, by ``loss_of(numbers, epoch)``; the order is the seed's."""
-    order = torch.Generator().manual_seed(given.seed)
+    order = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), given.lr, weight_decay=0.05)
     steps = given.epochs * -(-count // given.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, given.lr, total_steps=steps)
@@ -80,9 +82,9 @@ def in_turn(models: dict[str, nn.Module], losses: dict[str, Callable[[], Tensor]
     return {name: statistics.median(taken[1:]) for name, taken in seconds.items()}  # the first warms up
 
 
-def report(scores: dict[str, float], seconds: dict[str, float]) -> None:
-    """Print accuracy and step time of each, and how many times as fast as the first the others are."""
+def report(scores: dict[str, list[float]], seconds: dict[str, float]) -> None:
+    """Print accuracy over seeds and step time of each, and how many times as fast as the first the others are."""
     first = next(iter(seconds.values()))
-    for name, score in scores.items():
+    for name, found in scores.items():
         times = f"{first / seconds[name]:.2f} times as fast"
-        print(f"{name:<24} accuracy {score:.1%}, step {seconds[name] * 1e3:.0f} ms, {times}")
+        print(f"{name:<24} accuracy {spread(found)}, step {seconds[name] * 1e3:.0f} ms, {times}")

@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[1]
 PRETRAINING = ("mae", "droppos", "hpm")
 DROPPING = ("gridmask_as_tokens.py", "patchdropout_finetune.py")
 SHORT = {"train_classifier.py": ["--epochs", "1", "--width", "4"]} | {
-    f"{name}_pretrain.py": ["--epochs", "2"] for name in PRETRAINING
+    f"{name}_pretrain.py": ["--epochs", "2", "--seeds", "0"] for name in PRETRAINING
 }
-SHORT |= {name: ["--epochs", "2", "--size", "16"] for name in DROPPING}
+SHORT |= {name: ["--epochs", "2", "--size", "16", "--seeds", "0"] for name in DROPPING}
 """Arguments that make an example shorter; the others run as they are."""
 ELSEWHERE = {"demo.py", "tiny_vit.py", "vit_classifier.py"}
 """Examples with tests of their own, and what examples share."""
@@ -57,7 +57,7 @@ def test_pretraining_learns_and_draws(name, said):
     first, last = (float(line.split()[-1]) for line in text.splitlines() if line.startswith("epoch"))
     assert last < 0.9 * first
     probes = next(line for line in text.splitlines() if line.startswith("linear probe, pre-trained"))
-    assert float(probes.split()[-4].rstrip("%")) > 70  # from all labels; chance is 10
+    assert float(probes.split()[-5]) > 70  # from all labels; chance is 10
     with Image.open(folder / f"{name}.png") as picture:
         assert picture.width > 600 and picture.height > 300
     if name == "droppos":
@@ -68,7 +68,7 @@ def test_pretraining_learns_and_draws(name, said):
 @pytest.mark.parametrize("name", DROPPING)
 def test_dropping_tokens_compares_and_drops(name, said):
     *_, first, second, tokens = said(name)[0].splitlines()
-    accuracies = [float(line.split("accuracy ")[1].split("%")[0]) for line in (first, second)]
+    accuracies = [float(line.split("accuracy ")[1].split()[0]) for line in (first, second)]
     assert max(accuracies) > 15  # chance is 10, and two epochs are short
     assert all(float(line.split("step ")[1].split()[0]) > 0 for line in (first, second))
     assert first.endswith(" 1.00 times as fast") and second.endswith(" times as fast")
