@@ -5,9 +5,9 @@ on pixels, and taken as tokens that a tiny vision transformer of timm's does not
 
     python examples/gridmask_as_tokens.py --data photographs --epochs 30
 
-Prints the held-out accuracy of both, the time of a training step, and the ratio. The time is what this shows. The
-accuracies are of one seed and a short training without tuning; with so strong a grid that of the painted model is far
-lower and unsteady, and why has not been looked into: compare methods by `train_classifier.py`, over seeds.
+Prints the held-out accuracy of both over three seeds, the time of a training step, and the ratio. The time is what this
+shows. The accuracies are of a short training without tuning; with so strong a grid that of the painted model is lower
+and unsteady, and why has not been looked into: compare methods by `train_classifier.py`.
 
 Images keep different numbers of tokens, so a batch is as long as its longest sample. This grid was chosen for even
 counts; a mild one, `GridMask((0.25, 0.75), ratio=0.7)` say, leaves nearly every token, and saves nothing.

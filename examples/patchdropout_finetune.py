@@ -5,8 +5,8 @@ image is, which takes no labels. From there it is fine-tuned twice, once with Pa
 
     python examples/patchdropout_finetune.py --data photographs --epochs 30
 
-Prints the held-out accuracy of both, the time of a training step, and the ratio. From half of the patches a model
-learns more slowly in epochs; both are given the same number of them here.
+Prints the held-out accuracy of both over three seeds, the time of a training step, and the ratio. From half of the
+patches a model learns more slowly in epochs; both are given the same number of them here.
 """
 
 import copy
