@@ -95,7 +95,7 @@ class Plan:
     def _placed(self, device: torch.device, non_blocking: bool) -> Plan:
         """A plan of its own on a device, in one packed copy."""
         parts = self._parts(device)
-        packed, tensors = _move([t for part in parts for t in part.values()], device, non_blocking)
+        packed, tensors = move([t for part in parts for t in part.values()], device, non_blocking)
         moved = iter(tensors)
         own, region, more = ({name: next(moved) for name in part} for part in parts)
         order = more.pop("order", None)
@@ -210,8 +210,8 @@ KINDS: dict[str, type] = {
 """The classes that a saved plan may name; nothing else is ever built from a file."""
 
 
-def _move(tensors: list[Tensor], device: torch.device, non_blocking: bool) -> tuple[Tensor, list[Tensor]]:
-    """Copy tensors to a device in one transfer."""
+def move(tensors: list[Tensor], device: torch.device, non_blocking: bool) -> tuple[Tensor, list[Tensor]]:
+    """Copy tensors to a device in one transfer: its bytes there, and the tensors that they are."""
     there = pack(tensors, pinned=device.type == "cuda").to(device, non_blocking=non_blocking)
     moved, start = [], 0
     for t in tensors:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from augdrop.errors import AugDropError, fail
+from augdrop.plan import move
 from augdrop.serialize import decode, encode
 
 VERSION = 1
@@ -230,9 +231,14 @@ class Selection:
 
     def to(self, device: torch.device | str) -> Selection:
         """The selection on another device; itself if it is there."""
-        if all(t.device == torch.device(device) for t in self._tensors().values()):
+        there, own = torch.device(device), self._tensors()
+        if all(t.device == there for t in own.values()):
             return self
-        return dataclasses.replace(self, **{name: t.to(device) for name, t in self._tensors().items()})
+        if there.type == "cuda" and self.device.type == "cpu" and not torch.compiler.is_compiling():
+            # One copy, which the host does not wait for.
+            _, moved = move(list(own.values()), there, non_blocking=True)
+            return dataclasses.replace(self, **dict(zip(own, moved, strict=True)))
+        return dataclasses.replace(self, **{name: t.to(there) for name, t in own.items()})
 
     def _tensors(self) -> dict[str, Tensor]:
         values = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
