@@ -67,9 +67,9 @@ def test_bytes_are_one_read_and_one_write_and_in_place_what_is_dropped(name, dty
     new, place = (measure(lambda x, i=i: lambda: t(x, inplace=i), x) for i in (False, True))
     whole, reads = x.numel() * x.element_size(), t.mixes + (name == "Mixup")
     assert (new.written, place.written) == (whole, dropped)
-    # The rest of what is read is the plan.
+    # The rest of what is read is the plan, and in place what is put aside of a ring of partners.
     assert 0 <= new.read - whole - (dropped if name == "Mixup" else 0) <= new.copied
-    assert 0 <= place.read - reads * dropped <= place.copied
+    assert 0 <= place.read - reads * dropped <= place.copied + (dropped if name == "CutMix" else 0)
 
 
 @pytest.mark.parametrize("mixed", [ad.CutMix, ad.Mixup])
@@ -166,7 +166,7 @@ def test_memory_is_pinned_in_name():
 def test_a_call_that_cannot_go_on_says_so_and_keeps_its_counts():
     cost = measure(lambda x: lambda: (x + 1).bincount(), torch.zeros(3))
     assert counts(cost) == (2, 0, 1)
-    assert cost.stopped.startswith("bincount (RuntimeError")
+    assert cost.stopped.startswith("bincount (NotImplementedError")
     row = rows.Row("peers", "theirs", NEW, 1, "float32", 12, cost)
     assert report.launches(row) == "≥ 2"
     assert "stopped at bincount" in report.peers_table([(row, row)])

@@ -94,11 +94,11 @@ class Meter(TorchDispatchMode):
             return self._on_host(func, args, kwargs)
         before, self.at = self.at, rules.name_of(func)
         ours, waits = func.namespace == "augdrop", self.at in rules.WAITS
-        if ours or waits:  # a wait is counted even if nothing can come of it
+        if waits:  # counted even if nothing can come of it
             self._charge(func, args, kwargs, [])
         real = None if ours else self._on_shadows(func, args, kwargs)
         result = self._results(func, args, kwargs, real)
-        if not (ours or waits):
+        if not waits:
             self._charge(func, args, kwargs, [t for t in rules.leaves(result) if rules.on_device(t)])
         self.at = before
         return result
@@ -106,7 +106,7 @@ class Meter(TorchDispatchMode):
     def _charge(self, func: Any, args: Any, kwargs: dict[str, Any], results: list[Tensor]) -> None:
         with unset_fake_temporarily():  # host tensors and shadows are looked into
             if func.namespace == "augdrop":
-                own.charge(self.cost, func, args, kwargs)
+                own.charge(self.cost, func, args, kwargs, results)
             else:
                 rules.charge(self.cost, func, args, kwargs, results)
 

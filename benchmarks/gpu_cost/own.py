@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numba import njit
+from torch import Tensor
 
 from augdrop.kernels.blend import working_type
 from augdrop.kernels.painter import BLEND, BLUR, SOURCE
@@ -22,15 +23,19 @@ from benchmarks.gpu_cost.rules import on_device, size
 IMAGES = ("x", "out", "source", "cells")
 
 
-def charge(cost: Cost, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def charge(cost: Cost, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], results: list[Tensor]) -> None:
     """Enter one of AugDrop's operators."""
     names = [argument.name for argument in func._schema.arguments]
     given = dict(zip(names, args, strict=False)) | kwargs
     name = func._schema.name.removeprefix("augdrop::")
-    if name not in COSTS:
-        raise NotImplementedError(f"what {name} reads and writes is not known")
-    read, written = COSTS[name](given)
     parameters = sum(size(t) for key, t in given.items() if on_device(t) and key not in IMAGES)
+    if name.startswith("token_"):
+        written = sum(size(t) for t in results)
+        read = min(size(given["x"]), written) if name == "token_gather" else size(given["x"])
+    elif name in COSTS:
+        read, written = COSTS[name](given)
+    else:
+        raise NotImplementedError(f"what {name} reads and writes is not known")
     cost.launch(f"augdrop::{name}", read + parameters, written)
     cost.parameters += parameters
 

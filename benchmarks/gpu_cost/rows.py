@@ -126,10 +126,11 @@ def _target(t: Any, state: str, cost: Cost, size: int) -> dict[str, Any]:
     """One launch (two where the image is looked at first); one read and one write of the images, and the plan.
 
     A blend reads two images for each that it writes. In place it is the dropped bytes: what is written, and as much
-    read from a partner, or twice as much for a blend.
+    read from a partner, or twice as much for a blend. Partners that read each other in rings have one of each ring put
+    aside, which is read once more: at most what is dropped.
     """
     looks, blends = isinstance(t.fill, (ImageMean, Blur)), isinstance(t, ad.Mixup)
-    reads = t.mixes + blends if state == IN_PLACE else 1 + blends
+    reads = 2 * t.mixes + blends if state == IN_PLACE else 1 + blends
     images_ = cost.written * (1 + reads) if state == IN_PLACE else size * (1 + reads)
     # The first launch reads the images once, and what it writes is small and read by the second.
     return {"kernels": 1 + looks, "limit": images_ + cost.copied + looks * size * 1.1}
