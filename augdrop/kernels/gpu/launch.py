@@ -78,7 +78,7 @@ def painting(
     if fill == TABLE and table is None:
         table = _colour(tuple(law), x.dtype, x.device)
     if table is not None:
-        table, boxes = _words(table.contiguous()), table.shape[1] if table.shape[1] > 1 else 0
+        table, boxes = _words(table.contiguous()), table.shape[1]
     if fill == NOISE:
         _, normal, first, second, low, high, boxes = law
         whole = form == INTEGER and not normal
@@ -94,7 +94,7 @@ def painting(
     lie, shape = _lie([v for v in (x, out, source) if v is not None], x)
     numbers |= shape | {"frames": t} | _region(params, bits)
     numbers |= {
-        "table_sample": 0 if table is None or len(table) == 1 else table.shape[1] * c, "table_box": c,
+        "table_sample": 0 if table is None or len(table) == 1 else table.shape[1] * c, "table_box": c if boxes > 1 else 0,
         "cell_rows": 0 if cells is None else cells.shape[3], "cell_columns": 0 if cells is None else cells.shape[4],
     }  # fmt: skip
     numbers |= dict(zip(("first", "second", "low", "high", "base", "choices"), laws, strict=True))
@@ -103,7 +103,7 @@ def painting(
     constants = {
         "KIND": kind, "FILL": fill, "COPY": copy, "FORM": form,
         "WIDE": _WIDE[working_type(x.dtype)] if computed else None,
-        "NORMAL": bool(normal), "BOXES": boxes > 1 or (fill == NOISE and boxes == 1), "FACTOR": factor,
+        "NORMAL": bool(normal), "BOXES": boxes > (fill == TABLE), "FACTOR": factor,
         **lie, **(tiling := _tiling(x, lie, 4)),
     }  # fmt: skip
     numbers["tiles"] = triton.cdiv(h * w * lie["K"], tiling["ROWS"] * tiling["VEC"])
