@@ -89,6 +89,17 @@ def test_cuda_tensors_give_one_graph(name):
     assert calls[0].meta["example_value"][0].shape == x.shape
 
 
+@pytest.mark.parametrize("name", ["CutMix", "GridMask"])
+def test_masks_are_made_for_gradients_alone(name):
+    t, sizes = make(name), {}
+    for grad in (False, True):
+        x = torch.ones(2, 3, 16, 16, requires_grad=grad)
+        *_, mask, partner, weight, lam = torch.ops.augdrop.transform(x, t._handle, torch.arange(2), None, grad)
+        sizes[grad] = [len(v) for v in (mask, partner, weight, lam)]
+    mixed = 2 if t.mixes else 0
+    assert sizes == {False: [0, mixed, mixed, mixed], True: [2, 2, 2, 2]}
+
+
 @pytest.mark.parametrize("mixes", [False, True])
 def test_the_gradient_reads_nothing_back_from_cuda(mixes):
     # torch's own engine wants a driver before it runs a backward pass, so the rule is called without it.
@@ -102,4 +113,4 @@ def test_the_gradient_reads_nothing_back_from_cuda(mixes):
         grad = torch.empty(4, 3, 16, 16, device="cuda")
         result, *rest = compiled._backward(ctx, grad)  # a read-back would raise here
     assert (result.shape, result.device, result.dtype) == (grad.shape, grad.device, grad.dtype)
-    assert rest == [None, None, None]
+    assert rest == [None] * 4

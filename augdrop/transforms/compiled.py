@@ -1,7 +1,7 @@
 """Transforms inside ``torch.compile``: a transform is one operator, which the compiler does not look into.
 
-The operator also returns what its gradient needs (the mask, partners and weights), so that the backward pass is plain
-torch and the randomness is drawn once.
+The operator also returns what its gradient needs (the mask, partners and weights) and what labels do, so that both are
+plain torch and the randomness is drawn once. What nobody needs is empty: images seldom have gradients.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from augdrop import labels
 from augdrop.errors import fail
+from augdrop.plan import move
 
 if TYPE_CHECKING:
     from augdrop.transforms.base import Transform
@@ -41,7 +42,8 @@ def call(transform: Transform, inputs: tuple[Any, ...], keys: Any, epoch: Any, u
     keys = torch.as_tensor(keys) if keys is not None else None
     epoch = torch.as_tensor(epoch) if epoch is not None else None
     x = inputs[0]
-    painted, _, partner, _, lam = torch.ops.augdrop.transform(x, transform._handle, keys, epoch)
+    grad = x.requires_grad and torch.is_grad_enabled()
+    painted, _, partner, _, lam = torch.ops.augdrop.transform(x, transform._handle, keys, epoch, grad)
     if len(inputs) == 1:
         return painted
     y, lam = inputs[1], lam.detach()
@@ -56,29 +58,33 @@ def call(transform: Transform, inputs: tuple[Any, ...], keys: Any, epoch: Any, u
 
 @torch.library.custom_op("augdrop::transform", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
 def _transform(
-    x: Tensor, handle: int, keys: Tensor | None, epoch: Tensor | None
+    x: Tensor, handle: int, keys: Tensor | None, epoch: Tensor | None, grad: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    painted, plan = _live[handle].with_plan(x, keys=keys, epoch=epoch)
-    n = len(plan)
+    transform = _live[handle]
+    painted, plan = transform.with_plan(x, keys=keys, epoch=epoch)
+    n = len(plan) if grad or transform.mixes else 0
     # The share of each sample's dropped pixels that its partner gives: none where nothing is mixed.
     weight = torch.zeros(n, dtype=torch.float64)
-    if plan.partner is not None:
+    if n and plan.partner is not None:
         weight = torch.ones(n, dtype=torch.float64) if plan.opacity is None else plan.opacity.clone()
-    partner = torch.arange(n) if plan.partner is None else plan.partner.clone()
-    mask = plan.mask() if x.is_floating_point() else torch.empty(0, *x.shape[-2:], dtype=torch.bool)
-    return painted, *(v.to(x.device) for v in (mask, partner, weight, plan.lam))  # type: ignore[return-value]
+    partner = torch.arange(n) if plan.partner is None or not n else plan.partner.clone()
+    lam = plan.lam if n else torch.empty(0, dtype=torch.float64)
+    mask = plan.mask() if grad else torch.empty(0, *x.shape[-2:], dtype=torch.bool)
+    rest = [mask, partner, weight, lam]
+    if x.is_cuda and n:
+        rest = move(rest, x.device, non_blocking=True)[1]
+    return painted, *(v.to(x.device) for v in rest)  # type: ignore[return-value]
 
 
 @_transform.register_fake
 def _(
-    x: Tensor, handle: int, keys: Tensor | None, epoch: Tensor | None
+    x: Tensor, handle: int, keys: Tensor | None, epoch: Tensor | None, grad: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    n = (
-        1
-        if x.ndim == 3
-        else x.shape[0] * (x.shape[1] if x.ndim == 5 and getattr(_live[handle], "per_frame", False) else 1)
-    )
-    mask = x.new_empty((n if x.is_floating_point() else 0, *x.shape[-2:]), dtype=torch.bool)
+    n = 0
+    if grad or _live[handle].mixes:
+        frames = x.shape[1] if x.ndim == 5 and getattr(_live[handle], "per_frame", False) else 1
+        n = 1 if x.ndim == 3 else x.shape[0] * frames
+    mask = x.new_empty((n if grad else 0, *x.shape[-2:]), dtype=torch.bool)
     numbers = [x.new_empty(n, dtype=dtype) for dtype in (torch.int64, torch.float64, torch.float64)]
     return torch.empty_like(x), mask, *numbers  # type: ignore[return-value]
 
@@ -88,18 +94,18 @@ def _save(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.shares_pixels = _live[inputs[1]].mixes
 
 
-def _backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None, None, None]:
+def _backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None, None, None, None]:
     mask, partner, weight = ctx.saved_tensors
     flat = grad.reshape(len(mask), -1, *mask.shape[1:])
     painted = mask[:, None]
     if not ctx.shares_pixels:
-        return flat.masked_fill(painted, 0).reshape(grad.shape), None, None, None
+        return flat.masked_fill(painted, 0).reshape(grad.shape), None, None, None, None
     # An erased sample of a choice among methods is its own partner, and gives itself nothing.
     itself = partner == torch.arange(len(partner), device=partner.device)
     given = torch.where(itself, 0, weight).to(grad.dtype)[:, None, None, None] * painted
     kept = 1 - torch.where(itself, 1, weight).to(grad.dtype)[:, None, None, None] * painted
     result = (flat * kept).index_add(0, partner, flat * given)
-    return result.reshape(grad.shape), None, None, None
+    return result.reshape(grad.shape), None, None, None, None
 
 
 _transform.register_autograd(_backward, setup_context=_save)
