@@ -82,10 +82,12 @@ class Selection:
     def _check_rows(self, keep: np.ndarray) -> None:
         # A place beyond the last would be a token of the next sample.
         before, after = keep[:, :-1], keep[:, 1:]
-        rising = (before < after) & (before >= 0)
         if self.padded:
-            rising |= after == -1
-        if rising.all() and keep.max(initial=0) < self.total and keep.min(initial=0) >= (-1 if self.padded else 0):
+            good = (((before < after) & (before >= 0)) | (after == -1)).all() and keep.min(initial=0) >= -1
+            good = good and keep.max(initial=0) < self.total
+        else:  # ends say it of rows that ascend
+            good = (before < after).all() and keep[:, 0].min(initial=0) >= 0 and keep[:, -1].max(initial=0) < self.total
+        if good:
             return
         if not self.padded and keep[:, -1].min() == -1:
             raise fail(
