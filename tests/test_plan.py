@@ -11,7 +11,7 @@ import torch
 
 from augdrop import Plan, fills
 from augdrop.errors import AugDropError
-from augdrop.plan import KINDS, _move
+from augdrop.plan import KINDS, move
 from tests.helpers import plan_of
 from tests.regions.cases import regions_of
 
@@ -198,7 +198,7 @@ def test_rescaling_keeps_everything_but_the_canvas():
 def test_a_plan_moves_as_one_packed_copy(name):
     plan = whole(REGIONS[name])
     tensors = [*plan._tensors().values(), *plan.region.tensors().values()]
-    packed, moved = _move(tensors, torch.device("cpu"), non_blocking=True)
+    packed, moved = move(tensors, torch.device("cpu"), non_blocking=True)
     assert all(a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(tensors, moved, strict=True))
     assert {t.untyped_storage().data_ptr() for t in moved if t.numel()} == {packed.data_ptr()}
     assert not any(t.data_ptr() % 16 for t in moved)
