@@ -89,6 +89,11 @@ def test_cuda_tensors_give_one_graph(name):
     assert calls[0].meta["example_value"][0].shape == x.shape
 
 
+@pytest.mark.skipif(not hasattr(torch.Tag, "cudagraph_unsafe"), reason="this torch has no such tag")
+def test_the_operator_stays_out_of_cuda_graphs():
+    assert torch.Tag.cudagraph_unsafe in torch.ops.augdrop.transform.default.tags
+
+
 @pytest.mark.parametrize("name", ["CutMix", "GridMask"])
 def test_masks_are_made_for_gradients_alone(name):
     t, sizes = make(name), {}

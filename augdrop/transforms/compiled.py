@@ -56,7 +56,13 @@ def call(transform: Transform, inputs: tuple[Any, ...], keys: Any, epoch: Any, u
     return painted, torch.ops.augdrop.mix_labels(y, partner, lam, transform._handle)
 
 
-@torch.library.custom_op("augdrop::transform", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
+# A captured plan would be replayed for ever: mode="reduce-overhead" leaves the operator out of its graphs (torch 2.9).
+_OUTSIDE_GRAPHS = (torch.Tag.cudagraph_unsafe,) if hasattr(torch.Tag, "cudagraph_unsafe") else ()
+
+
+@torch.library.custom_op(
+    "augdrop::transform", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded, *_OUTSIDE_GRAPHS)
+)
 def _transform(
     x: Tensor, handle: int, keys: Tensor | None, epoch: Tensor | None, grad: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
