@@ -7,6 +7,9 @@ others, and a small decoder paints the masked ones::
 
 Prints the loss of the epochs, and the held-out accuracy of a linear probe before and after, over three seeds. Saves
 ``mae.png``: images, what the encoder sees, what the decoder makes of it, and the loss.
+
+On digits the probe goes from 57.2 ± 3.4 % to 76.4 ± 2.4 % from 100 labels, and from 87.1 ± 1.5 % to 93.8 ± 2.1 % from
+all.
 """
 
 from argparse import Namespace
