@@ -94,7 +94,8 @@ def painting(
     lie, shape = _lie([v for v in (x, out, source) if v is not None], x)
     numbers |= shape | {"frames": t} | _region(params, bits)
     numbers |= {
-        "table_sample": 0 if table is None or len(table) == 1 else table.shape[1] * c, "table_box": c if boxes > 1 else 0,
+        "table_sample": 0 if table is None or len(table) == 1 else table.shape[1] * c,
+        "table_box": c if boxes > 1 else 0,
         "cell_rows": 0 if cells is None else cells.shape[3], "cell_columns": 0 if cells is None else cells.shape[4],
     }  # fmt: skip
     numbers |= dict(zip(("first", "second", "low", "high", "base", "choices"), laws, strict=True))
@@ -182,6 +183,8 @@ def _dense(x: Tensor, k: int) -> bool:
 def _strides(name: str, x: Tensor, lie: dict[str, Any]) -> dict[str, int]:
     """Strides by the kernels' names; those that do not count are 0."""
     sample, frame, channel, row, column = x.stride()
+    # A batch of images that are not in planes has a stride for its one frame that would break vectors up.
+    sample, frame, channel = (s if n > 1 else 0 for s, n in zip((sample, frame, channel), x.shape[:3], strict=True))
     if lie["DENSE"]:
         row = column = 0
     names = ("sample", "frame", "channel", "row", "column")
