@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from augdrop.checks import check_choice, check_share, check_whole
 from augdrop.errors import fail
+from augdrop.kernels.allocate import sent
 from augdrop.keys import Ids, resolve
 from augdrop.regions.blocks import block_gamma, grow
 from augdrop.regions.mask import bernoulli_map
@@ -122,7 +123,7 @@ def _block_seeds(
     chance = np.full(len(ids), gamma)
     rows = channels * int(np.prod(valid[:-1]))
     seeds = bernoulli_map(np.uint64(int(stream)), ids, epochs, chance, rows, valid[-1])
-    return torch.from_numpy(seeds).view(torch.bool).view(len(x), channels, *valid).to(x.device)
+    return sent(torch.from_numpy(seeds).view(torch.bool).view(len(x), channels, *valid), x.device)
 
 
 @_block_seeds.register_fake

@@ -43,5 +43,5 @@ def forced() -> str | None:
 def on_gpu(x: Tensor) -> bool:
     """Whether ``x`` is for the CUDA backend."""
     if _forced == "cuda" and x.is_cpu:
-        return cuda.interpreted()
+        return cuda.interpreted() and cuda.fits(x)
     return _forced in (None, "cuda") and cuda.supports(x)

@@ -39,7 +39,7 @@ def interpreted() -> bool:
 
 def supports(x: Tensor) -> bool:
     """Whether this backend can read ``x`` at all."""
-    return x.is_cuda and x.layout is torch.strided and usable(x.device)
+    return x.is_cuda and x.layout is torch.strided and usable(x.device) and fits(x)
 
 
 @cache
@@ -50,19 +50,19 @@ def usable(device: torch.device) -> bool:
         why = "Triton is not installed (pip install triton)"
     elif torch.version.hip is not None:
         why = "the kernels have been tested on NVIDIA's devices only"
-    # Without a CUDA device this one is made up (fake tensors): there is nothing to ask.
-    elif torch.cuda.is_available() and torch.cuda.get_device_capability(device) < OLDEST:
-        why = f"it has compute capability {torch.cuda.get_device_capability(device)}, and {OLDEST} is the least"
+    elif (found := capability(device)) < OLDEST:
+        why = f"it has compute capability {found}, and {OLDEST} is the least"
     if why:
-        warnings.warn(f"augdrop: plain torch paints on {device}, slower than a kernel: {why}.", stacklevel=2)
+        message = f"augdrop: plain torch paints on {device}, slower than a kernel and with more memory: {why}."
+        warnings.warn(message, stacklevel=2)
     return not why
 
 
 def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bool:
     """Paint ``x [B, T, C, H, W]`` into ``out`` (which may be ``x``); False where this backend has no way to do it."""
-    kind, params, bits = region.packed()
-    if not all(fits(v) for v in (x, out, how.source) if v is not None):
+    if not (fits(out) and (how.source is None or fits(how.source))):
         return False
+    kind, params, bits = region.packed()
     fill, law = TABLE, []
     if how.noise is not None:
         fill, law = NOISE, [*(float(v) for v in how.noise), float(how.boxes)]
@@ -91,10 +91,24 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
     return True
 
 
+def capability(device: torch.device) -> tuple[int, int]:
+    """The compute capability of a device; without any it is made up (fake tensors), and can do everything."""
+    return torch.cuda.get_device_capability(device) if torch.cuda.is_available() else OLDEST
+
+
 def fits(x: Tensor) -> bool:
-    """Whether 32-bit offsets reach every pixel of a plane (of all channels, where they are interleaved)."""
+    """Whether 32-bit offsets reach every pixel of a frame, and the lattice of a grid is exact; says once if not."""
     (*_, c, h, w), (*_, channel, row, column) = x.shape, x.stride()
-    return max((h - 1) * row + (w - 1) * column + (c - 1) * channel * (channel < column), h * w * c) < 1 << 31
+    reach = max(h * w * c, (h - 1) * row + (w - 1) * column + (c - 1) * channel)
+    return (reach < 1 << 31 and h * h + w * w < 1 << 44) or _too_large()
+
+
+@cache
+def _too_large() -> bool:
+    warnings.warn(
+        "augdrop: plain torch paints images of 2^31 elements or more a frame, slower than a kernel.", stacklevel=2
+    )
+    return False
 
 
 def _order(index: Tensor | None, hit: Tensor) -> Tensor:

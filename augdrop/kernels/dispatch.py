@@ -68,6 +68,9 @@ def apply(
             return target.copy_(painted)
         return painted
     result = empty_like(x) if target is None else target
+    if target is not None:
+        # The kernels write past autograd's eyes: whoever has saved these values for a backward pass is to know.
+        torch.autograd.graph.increment_version(target)
     _paint(batch, batch if result is x else _as_batch(result), plan, None if source is None else _as_batch(source))
     return result
 

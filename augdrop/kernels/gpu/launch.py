@@ -34,11 +34,17 @@ class Launch(NamedTuple):
     numbers: dict[str, Any]
     constants: dict[str, Any]
     warps: int
+    registers: int | None = None
+    """The most for a thread, where the compiler would take too few and spill."""
+
+    def options(self) -> dict[str, Any]:
+        """What the compiler is told."""
+        return {"num_warps": self.warps, "maxnreg": self.registers, **OPTIONS}
 
     def run(self, device: torch.device) -> None:
         """Launch on a device, on torch's current stream there."""
         with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
-            self.kernel[(self.programs,)](**self.numbers, **self.constants, num_warps=self.warps, **OPTIONS)
+            self.kernel[(self.programs,)](**self.numbers, **self.constants, **self.options())
 
 
 def paint(x: Tensor, out: Tensor, *fill: Any) -> None:
@@ -108,7 +114,7 @@ def painting(
         **lie, **(tiling := _tiling(x, lie, 4)),
     }  # fmt: skip
     numbers["tiles"] = triton.cdiv(h * w * lie["K"], tiling["ROWS"] * tiling["VEC"])
-    return Launch(paint_kernel.paint, numbers["tiles"] * b * t, numbers, constants, 4)
+    return Launch(paint_kernel.paint, numbers["tiles"] * b * t, numbers, constants, 4, 96 if fill == BLUR else None)
 
 
 def chaining(

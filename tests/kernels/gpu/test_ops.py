@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -20,7 +22,7 @@ class Launches(TorchDispatchMode):
 
     def __init__(self, fake: FakeTensorMode) -> None:
         super().__init__()
-        self.launched, self.copies, self.front = [], 0, Front(self, fake)
+        self.launched, self.copies, self.waits, self.front = [], 0, 0, Front(self, fake)
 
     def __enter__(self):
         self.front.__enter__()
@@ -47,12 +49,15 @@ class Front(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func is torch.empty:
             kwargs.pop("pin_memory", None)
-        if func is torch.Tensor.to and args[0].is_cpu and not isinstance(args[1], torch.dtype):
-            assert kwargs["non_blocking"]
+        moves = func is torch.Tensor.to and not isinstance(args[1], torch.dtype)
+        if moves and args[0].is_cpu:
             self.seen.copies += 1
+            self.seen.waits += not kwargs.get("non_blocking")
             with self.fake:
                 return torch.empty(args[0].shape, dtype=args[0].dtype, device=args[1])
-        return func(*args, **kwargs)
+        there = moves or torch.device(kwargs.get("device") or "cpu").type == "cuda"
+        with self.fake if there else nullcontext():
+            return func(*args, **kwargs)
 
 
 @pytest.mark.parametrize("inplace", [False, True])
@@ -68,7 +73,7 @@ def test_a_call_is_one_copy_and_one_launch(fill, inplace):
         paint = "augdrop::paint_" if inplace else "augdrop::paint"
         first = {"mean": ["augdrop::channel_means"], "blur": ["augdrop::cell_means"]}.get(fill, [])
         assert seen.launched == [*first, paint], name
-        assert seen.copies == 1
+        assert (seen.copies, seen.waits) == (1, 0)
         assert result.device == x.device and result.shape == x.shape and (result is x) == inplace
 
 
