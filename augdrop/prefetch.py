@@ -72,8 +72,9 @@ class Prefetcher:
 
     def _started(self, batch: Any, device: torch.device, side: torch.cuda.Stream) -> _Ahead:
         """Put a batch's copies and transform on the side stream; the host waits for nothing."""
-        # What the loader itself has made on the device must be there.
+        # What the loader itself has made on the device must be there, and stay.
         side.wait_stream(torch.cuda.current_stream(device))
+        _keep(batch, device, side)
         with torch.cuda.stream(side):
             prepared = self._prepared(batch, device)
             done = torch.cuda.Event()
@@ -105,10 +106,15 @@ class _Ahead(NamedTuple):
         """The batch, for the current stream: it waits for this batch alone, and its memory lives until it is used."""
         stream = torch.cuda.current_stream(self.device)
         stream.wait_event(self.done)
-        for _, leaf in leaves(self.batch):
-            if isinstance(leaf, Tensor) and leaf.device == self.device:
-                leaf.record_stream(stream)
+        _keep(self.batch, self.device, stream)
         return self.batch
+
+
+def _keep(batch: Any, device: torch.device, stream: torch.cuda.Stream) -> None:
+    """Let no memory of a batch be used again before a stream, that it was not made on, is done with it."""
+    for _, leaf in leaves(batch):
+        if isinstance(leaf, Tensor) and leaf.device == device:
+            leaf.record_stream(stream)
 
 
 def _moved(batch: Any, device: torch.device) -> tuple[Any, bool]:

@@ -160,6 +160,10 @@ def test_the_next_batch_is_on_its_way_when_one_is_handed_over(monkeypatch):
         for i, x in enumerate(ad.Prefetcher([torch.ones(2) for _ in range(3)], transform)):
             assert x.device == torch.device("cuda:1")
             log.append(f"step {i}")
+        whole = log.copy()
+        there = torch.ones(2, device="cuda:1")
+        log.clear()
+        (x,) = ad.Prefetcher([there], transform)
 
     def started(i):
         return ["side waits for main", "pinned", "transform on side", f"batch {i} done on side"]
@@ -167,7 +171,9 @@ def test_the_next_batch_is_on_its_way_when_one_is_handed_over(monkeypatch):
     def handed_over(i):
         return [f"main waits for batch {i}", "kept for main", f"step {i}"]
 
-    assert log == [
+    # A batch that the loader made there is no copy of ours, and both streams use it.
+    assert log == ["side waits for main", "kept for side", *started(0)[2:], *handed_over(0)[:2]]
+    assert whole == [
         *(*started(0), *started(1), *handed_over(0)),
         *(*started(2), *handed_over(1)),
         *handed_over(2),

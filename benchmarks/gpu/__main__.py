@@ -40,8 +40,9 @@ def main(arguments: list[str] | None = None) -> None:
     if not torch.cuda.is_available():
         print("No GPU in this machine (torch.cuda.is_available() is False): nothing measured, nothing written.")
         return
-    torch.cuda.set_device(given.device)
-    device = torch.device("cuda", torch.cuda.current_device())
+    device = torch.device(given.device)
+    device = torch.device("cuda", torch.cuda.current_device()) if device.index is None else device
+    torch.cuda.set_device(device)
     rows = list(run(bench(device, given.quick), given.only or SECTIONS, given.out, report.describe(device)))
     judged = [row for row in rows if row.met is not None]
     missed = sum(not row.met for row in judged)

@@ -41,8 +41,8 @@ _TO_PEER, _TARGET = ("ours / peer's", lambda r: number(r.to_peer)), ("target", v
 SECTIONS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "correctness": (
         "Is it right?",
-        "On this device, against the CPU's kernels and against the definition in plain torch on the device: out of "
-        "place, `out=`, in place; contiguous and channels_last; samples that are hit and others.",
+        "On this device, against the CPU's kernels: out of place, `out=`, in place; contiguous and channels_last; "
+        "samples that are hit and others. Where plain torch on the device gives something else, it says so.",
         (_NAME, _SHAPE, _TARGET),
     ),
     "references": (
