@@ -114,7 +114,8 @@ def painting(
         **lie, **(tiling := _tiling(x, lie, 4)),
     }  # fmt: skip
     numbers["tiles"] = triton.cdiv(h * w * lie["K"], tiling["ROWS"] * tiling["VEC"])
-    return Launch(paint_kernel.paint, numbers["tiles"] * b * t, numbers, constants, 4, 96 if fill == BLUR else None)
+    registers = 96 if fill == BLUR and x.element_size() == 2 else None
+    return Launch(paint_kernel.paint, numbers["tiles"] * b * t, numbers, constants, 4, registers)
 
 
 def chaining(

@@ -50,7 +50,7 @@ def specialised(name: str, chosen: Launch, target: Any) -> Variant:
     from triton.runtime.jit import create_function_from_signature
 
     fn, backend = chosen.kernel, make_backend(target)
-    options = {"num_warps": chosen.warps, **launch.OPTIONS}
+    options = chosen.options()
     binder = create_function_from_signature(fn.signature, fn.params, backend)
     bound, specialization, _ = binder(**chosen.numbers, **chosen.constants)
     _, signature, constexprs, attrs = fn._pack_args(backend, dict(options), bound, specialization, dict(options))
