@@ -74,7 +74,7 @@ def fills(batch: int, dtype: torch.dtype) -> Iterator[Row]:
     for name, fill in ours.FILLS.items():
         t = ad.RandomErasing(p=1.0, fill=fill, seed=0)
         for state in (NEW, IN_PLACE):
-            yield _ours("fills", f"fill: {name}", t, lambda x: {}, state, batch, dtype)
+            yield _ours("fills", f"RandomErasing (fill: {name})", t, lambda x: {}, state, batch, dtype)
 
 
 def peers(batch: int, library: str | None = None, chosen: Sequence[Peer] = THEIRS) -> Iterator[tuple[Row, Row]]:
