@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from benchmarks.gpu import __main__ as command
-from benchmarks.gpu import clock, correctness, report, training
+from benchmarks.gpu import clock, correctness, report, rivals, training
 from benchmarks.gpu.bench import Bench, Row, Task, carried_out
 from benchmarks.gpu.clock import DeviceClock, HostClock, race, returning
 
@@ -114,6 +114,20 @@ def test_training_steps_with_and_without(state):
     assert not row.failed, row.note
     assert row.value > 0 and row.peer_value > 0 and row.share > -1
     assert row.peer == "squeezenet1_1 without" and (row.goal, row.target) == ("share", 0.01)
+
+
+def test_dali_takes_its_operators_for_a_gpu():
+    pytest.importorskip("nvidia.dali")
+    for step in (rivals.dali.erase, rivals.dali.grid_mask(64), rivals.dali.cutmix(64)):
+        devices = []
+
+        def noted(*nodes, step=step, devices=devices):
+            out = step(*nodes)
+            devices += [node.device for node in out]
+            return out
+
+        rivals.graph(noted, torch.zeros(4, 64, 64, 3, dtype=torch.uint8), 0)
+        assert devices == ["gpu", "cpu"]  # images and labels
 
 
 def test_a_task_that_fails_is_a_row_and_not_the_end():

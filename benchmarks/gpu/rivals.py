@@ -108,17 +108,23 @@ def _against_dali(bench: Bench, row: Row, t: Any, step: dali.Step, shape: Shape)
 
 def fed(step: dali.Step, x: torch.Tensor) -> Any:
     """A pipeline that is handed one batch on the GPU again and again."""
+    pipe = graph(step, x.permute(0, 2, 3, 1).contiguous(), x.device.index or 0)
+    pipe.build()
+    return pipe
+
+
+def graph(step: dali.Step, batch: torch.Tensor, device: int) -> Any:
+    """The pipeline, not built yet: that would need the GPU."""
     from nvidia.dali import fn
     from nvidia.dali.pipeline import Pipeline
 
-    n, batch = len(x), x.permute(0, 2, 3, 1).contiguous()
-    classes, ids = np.arange(n, dtype=np.int32)[:, None], np.arange(n)[:, None]
+    n = len(batch)
     pipe: Any = Pipeline(
-        n, dali.THREADS, x.device.index or 0, seed=0, exec_async=False, exec_pipelined=False, prefetch_queue_depth=1
+        n, dali.THREADS, device, seed=0, exec_async=False, exec_pipelined=False, prefetch_queue_depth=1
     )
     with pipe:
         images = fn.external_source([batch], cycle=True, layout="HWC", device="gpu")
+        classes, ids = np.arange(n, dtype=np.int32)[:, None], np.arange(n)[:, None]
         labels, keys = (fn.external_source([v], cycle=True) for v in (classes, ids))
         pipe.set_outputs(*step(images, labels, keys))
-    pipe.build()
     return pipe
