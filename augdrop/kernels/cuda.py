@@ -100,7 +100,8 @@ def fits(x: Tensor) -> bool:
     """Whether 32-bit offsets reach every pixel of a frame, and the lattice of a grid is exact; says once if not."""
     (*_, c, h, w), (*_, channel, row, column) = x.shape, x.stride()
     reach = max(h * w * c, (h - 1) * row + (w - 1) * column + (c - 1) * channel)
-    return (reach < 1 << 31 and h * h + w * w < 1 << 44) or _too_large()
+    # The last tile reaches past the end.
+    return (reach < (1 << 31) - (1 << 16) and h * h + w * w < 1 << 44) or _too_large()
 
 
 @cache

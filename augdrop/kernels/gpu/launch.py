@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +21,8 @@ from augdrop.kernels.painter import BLEND, BLUR, NOISE, TABLE
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _FORMS = {torch.float16: FLOAT16, torch.bfloat16: BFLOAT16, torch.float32: FLOAT32, torch.float64: FLOAT64}
 _WIDE = {torch.float32: tl.float32, torch.float64: tl.float64}
+
+Strides = tuple[int, ...]
 
 OPTIONS = {"num_stages": 1, "enable_fp_fusion": False}
 """Of all kernels: products and sums are rounded one by one, as on the CPU."""
@@ -77,45 +79,55 @@ def painting(
     kind: int, fill: int, law: list[float], factor: int,
 ) -> Launch:  # fmt: skip
     """The launch of the paint kernel."""
-    b, t, c, h, w = x.shape
-    form, copy = _FORMS.get(x.dtype, INTEGER), out is not x
-    boxes, laws = 0, (0.0, 0.0, 0, 0, 0, 0)
-    normal = False
     if fill == TABLE and table is None:
         table = _colour(tuple(law), x.dtype, x.device)
-    if table is not None:
-        table, boxes = _words(table.contiguous()), table.shape[1]
+    numbers, constants, programs = _painting(
+        *(x.shape, x.dtype, out is not x, x.stride(), out.stride(), None if source is None else source.stride()),
+        *(params.numel() // len(x), bits.shape, None if table is None else table.shape),
+        *(None if cells is None else cells.shape[3:], kind, fill, tuple(law) if fill == NOISE else (), factor),
+    )
+    tensors = {
+        "x": _words(x), "out": _words(out), "source": None if source is None else _words(source),
+        "hit": hit.view(torch.uint8), "region": params, "bits": bits, "index": index, "opacity": opacity,
+        "table": None if table is None else _words(table.contiguous()), "keys": keys,
+        "quantiles": _quantiles(x.device) if constants["NORMAL"] else None, "cells": cells,
+    }  # fmt: skip
+    return Launch(paint_kernel.paint, programs, {**tensors, **numbers}, constants, 4, 96 if fill == BLUR else None)
+
+
+@lru_cache(maxsize=1024)
+def _painting(
+    shape: tuple[int, ...], dtype: torch.dtype, copy: bool, x: Strides, out: Strides, source: Strides | None,
+    n_params: int, bits: tuple[int, ...], table: tuple[int, ...] | None, cells: tuple[int, ...] | None,
+    kind: int, fill: int, law: tuple[float, ...], factor: int,
+) -> tuple[dict[str, Any], dict[str, Any], int]:  # fmt: skip
+    """The numbers and constants of a launch of the paint kernel, and its programs: all that is not a tensor."""
+    b, t, c, h, w = shape
+    form, computed = _FORMS.get(dtype, INTEGER), fill in (BLEND, BLUR)
+    boxes, normal, laws = 0 if table is None else table[1], False, (0.0, 0.0, 0, 0, 0, 0)
     if fill == NOISE:
         _, normal, first, second, low, high, boxes = law
         whole = form == INTEGER and not normal
         laws = (first, second, int(low), int(high), int(first) if whole else 0, int(second) if whole else 0)
-    computed = fill in (BLEND, BLUR)
-    # What the kernel need not know is no reason to compile it again.
-    form = form if computed or fill == NOISE else INTEGER
-    numbers = {
-        "x": _words(x), "out": _words(out), "source": None if source is None else _words(source),
-        "hit": hit.view(torch.uint8), "region": params, "bits": bits, "index": index, "opacity": opacity,
-        "table": table, "keys": keys, "quantiles": _quantiles(x.device) if normal else None, "cells": cells,
-    }  # fmt: skip
-    lie, shape = _lie([v for v in (x, out, source) if v is not None], x)
-    numbers |= shape | {"frames": t} | _region(params, bits)
-    numbers |= {
-        "table_sample": 0 if table is None or len(table) == 1 else table.shape[1] * c,
-        "table_box": c if boxes > 1 else 0,
-        "cell_rows": 0 if cells is None else cells.shape[3], "cell_columns": 0 if cells is None else cells.shape[4],
-    }  # fmt: skip
-    numbers |= dict(zip(("first", "second", "low", "high", "base", "choices"), laws, strict=True))
-    numbers |= _strides("x", x, lie) | _strides("out", out, lie)
-    numbers |= _strides("source", x if source is None else source, lie)
+    lie, walk = _lie([v for v in (x, out, source) if v is not None], shape, dtype)
     constants = {
-        "KIND": kind, "FILL": fill, "COPY": copy, "FORM": form,
-        "WIDE": _WIDE[working_type(x.dtype)] if computed else None,
+        "KIND": kind, "FILL": fill, "COPY": copy,
+        # What the kernel need not know is no reason to compile it again.
+        "FORM": form if computed or fill == NOISE else INTEGER,
+        "WIDE": _WIDE[working_type(dtype)] if computed else None,
         "NORMAL": bool(normal), "BOXES": boxes > (fill == TABLE), "FACTOR": factor,
-        **lie, **(tiling := _tiling(x, lie, 4)),
+        **lie, **(tiling := _tiling(dtype, 4)),
     }  # fmt: skip
-    numbers["tiles"] = triton.cdiv(h * w * lie["K"], tiling["ROWS"] * tiling["VEC"])
-    registers = 96 if fill == BLUR and x.element_size() == 2 else None
-    return Launch(paint_kernel.paint, numbers["tiles"] * b * t, numbers, constants, 4, registers)
+    tiles = triton.cdiv(h * w * lie["K"], tiling["ROWS"] * tiling["VEC"])
+    numbers = {
+        "frames": t, "tiles": tiles, **walk, **_region(n_params, bits),
+        "table_sample": 0 if table is None or table[0] == 1 else table[1] * c, "table_box": c if boxes > 1 else 0,
+        "cell_rows": 0 if cells is None else cells[0], "cell_columns": 0 if cells is None else cells[1],
+        **dict(zip(("first", "second", "low", "high", "base", "choices"), laws, strict=True)),
+        **_strides("x", shape, x, lie), **_strides("out", shape, out, lie),
+        **_strides("source", shape, source or x, lie),
+    }  # fmt: skip
+    return numbers, constants, tiles * b * t
 
 
 def chaining(
@@ -125,18 +137,18 @@ def chaining(
     """The launch of the chain kernel."""
     b, t, c, h, w = x.shape
     blends = opacity is not None
-    lie, shape = _lie([x], x)
+    lie, walk = _lie([x.stride()], x.shape, x.dtype)
     numbers = {
         "x": _words(x), "hit": hit.view(torch.uint8), "region": params, "bits": bits, "index": index,
         "opacity": opacity, "order": order, "samples": b,
     }  # fmt: skip
-    numbers |= shape | _region(params, bits) | _strides("x", x, lie)
+    numbers |= walk | _region(params.numel() // b, bits.shape) | _strides("x", x.shape, x.stride(), lie)
     constants = {
         "KIND": kind, "BLEND": blends, "FORM": _FORMS.get(x.dtype, INTEGER) if blends else INTEGER,
-        "WIDE": _WIDE[working_type(x.dtype)] if blends else None, **lie, **(tiling := _tiling(x, lie, 2, 1)),
+        "WIDE": _WIDE[working_type(x.dtype)] if blends else None, **lie, **(tiling := _tiling(x.dtype, 2, 1)),
     }  # fmt: skip
     numbers["tiles"] = triton.cdiv(h * w * lie["K"], tiling["ROWS"] * tiling["VEC"])
-    return Launch(chain_kernel.chain, numbers["tiles"] * t * shape["channels"], numbers, constants, 2)
+    return Launch(chain_kernel.chain, numbers["tiles"] * t * walk["channels"], numbers, constants, 2)
 
 
 def averaging(x: Tensor, hit: Tensor) -> tuple[Launch, Tensor]:
@@ -144,7 +156,7 @@ def averaging(x: Tensor, hit: Tensor) -> tuple[Launch, Tensor]:
     b, t, c, h, w = x.shape
     out = x.new_empty((b, c))
     numbers = {"x": _words(x), "out": _words(out), "hit": hit.view(torch.uint8), "frames": t, "channels": c}
-    strides = _strides("x", x, {"K": 1, "DENSE": False})
+    strides = _strides("x", x.shape, x.stride(), {"K": 1, "DENSE": False})
     numbers |= {"width": w, "size": h * w, "pixels": t * h * w} | strides
     flat = h == 1 or strides["x_row"] == w * strides["x_column"]
     constants = {"FORM": _FORMS.get(x.dtype, INTEGER), "FLAT": flat, "BLOCK": 256 * max(4, 16 // x.element_size())}
@@ -160,7 +172,7 @@ def shrinking(x: Tensor, hit: Tensor, factor: int) -> tuple[Launch, Tensor]:
     size = max(1, min(triton.next_power_of_2(columns), 1024 // span))
     warps = max(1, min(4, size * span // 128))
     numbers = {"x": _words(x), "out": out, "hit": hit.view(torch.uint8), "frames": t, "channels": c}
-    numbers |= {"height": h, "width": w} | _strides("x", x, {"K": 1, "DENSE": False})
+    numbers |= {"height": h, "width": w} | _strides("x", x.shape, x.stride(), {"K": 1, "DENSE": False})
     numbers |= {"cell_rows": rows, "cell_columns": columns, "groups": triton.cdiv(columns, size)}
     constants = {
         "FORM": _FORMS.get(x.dtype, INTEGER), "WIDE": _WIDE[wide], "FACTOR": factor, "CELLS": size, "SPAN": span,
@@ -172,45 +184,41 @@ def _words(x: Tensor) -> Tensor:
     return x.view(_WORDS[x.element_size()])
 
 
-def _lie(tensors: list[Tensor], x: Tensor) -> tuple[dict[str, Any], dict[str, int]]:
+def _lie(strides: list[Strides], shape: tuple[int, ...], dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, int]]:
     """How images lie in memory, as the kernels' constants; and the shape that is left to walk."""
-    c, h, w = x.shape[2:]
-    k = next((k for k in (1, c) if all(_dense(v, k) for v in tensors)), 0)
-    vector, line = max(4, 16 // x.element_size()), w * max(k, 1)
+    c, h, w = shape[2:]
+    k = next((k for k in (1, c) if all(_dense(shape, stride, k) for stride in strides)), 0)
+    vector, line = max(4, 16 // dtype.itemsize), w * max(k, 1)
     constants = {"K": max(k, 1), "DENSE": k > 0, "WHOLE": line % vector == 0, "EVEN": h * line % vector == 0}
     return constants, {"channels": c // max(k, 1), "height": h, "width": w}
 
 
-def _dense(x: Tensor, k: int) -> bool:
+def _dense(shape: tuple[int, ...], stride: Strides, k: int) -> bool:
     """Whether rows touch, ``k`` channels being interleaved."""
-    (*_, h, w), (*_, channel, row, column) = x.shape, x.stride()
+    (*_, h, w), (*_, channel, row, column) = shape, stride
     return (w == 1 or column == k) and (h == 1 or row == w * k) and (k == 1 or channel == 1)
 
 
-def _strides(name: str, x: Tensor, lie: dict[str, Any]) -> dict[str, int]:
+def _strides(name: str, shape: tuple[int, ...], stride: Strides, lie: dict[str, Any]) -> dict[str, int]:
     """Strides by the kernels' names; those that do not count are 0."""
-    sample, frame, channel, row, column = x.stride()
     # A batch of images that are not in planes has a stride for its one frame that would break vectors up.
-    sample, frame, channel = (s if n > 1 else 0 for s, n in zip((sample, frame, channel), x.shape[:3], strict=True))
-    if lie["DENSE"]:
-        row = column = 0
+    sample, frame, channel = (s if n > 1 else 0 for s, n in zip(stride[:3], shape[:3], strict=True))
+    row, column = (0, 0) if lie["DENSE"] else stride[3:]
     names = ("sample", "frame", "channel", "row", "column")
     values = (sample, frame, 0 if lie["K"] > 1 else channel, row, column)
     return {f"{name}_{which}": value for which, value in zip(names, values, strict=True)}
 
 
-def _tiling(x: Tensor, lie: dict[str, Any], warps: int, vectors: int = 2) -> dict[str, int]:
+def _tiling(dtype: torch.dtype, warps: int, vectors: int = 2) -> dict[str, int]:
     """Vectors of 16 bytes or more, up to two a thread."""
-    vector = max(4, 16 // x.element_size())
+    vector = max(4, 16 // dtype.itemsize)
     return {"ROWS": 32 * warps * (vectors if vector == 4 else 1), "VEC": vector}
 
 
-def _region(params: Tensor, bits: Tensor) -> dict[str, int]:
-    samples, rows, columns = bits.shape
-    return {
-        "n_params": params[0].numel(), "bit_sample": rows * columns if samples > 1 else 0, "bit_rows": rows,
-        "bit_columns": columns,
-    }  # fmt: skip
+def _region(n_params: int, bits: tuple[int, ...]) -> dict[str, int]:
+    samples, rows, columns = bits
+    bit_sample = rows * columns if samples > 1 else 0
+    return {"n_params": n_params, "bit_sample": bit_sample, "bit_rows": rows, "bit_columns": columns}
 
 
 @cache

@@ -65,6 +65,6 @@ def cell_means(
     total = tl.zeros((CELLS,), TOTAL)
     for i in range(FACTOR):
         total += tl.sum(tl.where(lane[None, :] == i, sums, 0), 1)
-    count = high * tl.minimum(width - cell * FACTOR, FACTOR)
+    count = high * tl.maximum(tl.minimum(width - cell * FACTOR, FACTOR), 1)
     place = (plane.to(tl.int64) * cell_rows + row) * cell_columns + cell
     tl.store(out + place, quotient(total, count, WIDE), mask=cell < cell_columns)
