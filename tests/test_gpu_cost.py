@@ -96,7 +96,7 @@ CALLS = {
         (2, 1, 1),
     ),
     "read by a mask": (lambda x: x[x > 0], (3, 0, 1)),
-    "write by a mask": (lambda x: x.__setitem__(x > 2, torch.zeros(93, device=x.device)), (4, 0, 1)),
+    "write by a mask": (lambda x: x.__setitem__(x > 2, torch.full((93,), 9.0, device=x.device)), (4, 0, 1)),
     "write a number by a mask": (lambda x: x.__setitem__(x > 0, 0.0), (2, 0, 0)),
     "index from the host": (lambda x: x[torch.tensor([1, 0])], (1, 1, 1)),
     "mask from the host": (lambda x: x[torch.ones(2, dtype=torch.bool)], (1, 1, 0)),
@@ -167,6 +167,8 @@ def test_a_call_that_cannot_go_on_says_so_and_keeps_its_counts():
     cost = measure(lambda x: lambda: (x + 1).bincount(), torch.zeros(3))
     assert counts(cost) == (2, 0, 1)
     assert cost.stopped.startswith("bincount (NotImplementedError")
+    masked = measure(lambda x: lambda: x.__setitem__(x > 2, torch.zeros(5, device=x.device)), torch.zeros(3))
+    assert (masked.syncs, masked.stopped.split()[0]) == (1, "index_put_")
     row = rows.Row("peers", "theirs", NEW, 1, "float32", 12, cost)
     assert report.launches(row) == "≥ 2"
     assert "stopped at bincount" in report.peers_table([(row, row)])

@@ -93,13 +93,14 @@ class Meter(TorchDispatchMode):
         if not (_fakes((args, kwargs)) or (there is not None and torch.device(there).type == "cuda")):
             return self._on_host(func, args, kwargs)
         before, self.at = self.at, rules.name_of(func)
-        ours, waits = func.namespace == "augdrop", self.at in rules.WAITS
-        if waits:  # counted even if nothing can come of it
+        try:
+            real = None if func.namespace == "augdrop" else self._on_shadows(func, args, kwargs)
+            result = self._results(func, args, kwargs, real)
+        except Exception:
+            # What cannot go on has been called all the same.
             self._charge(func, args, kwargs, [])
-        real = None if ours else self._on_shadows(func, args, kwargs)
-        result = self._results(func, args, kwargs, real)
-        if not waits:
-            self._charge(func, args, kwargs, [t for t in rules.leaves(result) if rules.on_device(t)])
+            raise
+        self._charge(func, args, kwargs, [t for t in rules.leaves(result) if rules.on_device(t)])
         self.at = before
         return result
 
