@@ -8,8 +8,11 @@ import pytest
 import torch
 
 import augdrop as ad
+from augdrop import plan as plan_file
 from augdrop import plan_buffer
 from augdrop.kernels import dispatch
+from augdrop.regions import spans
+from augdrop.regions.base import NO_BITS
 from tests.transforms.cases import METHODS, images, make, same
 
 SHAPE = (6, 3, 48, 64)
@@ -60,12 +63,34 @@ def test_a_smaller_batch_leaves_the_others_alone(name, n):
     assert buffer.plan == first
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_what_only_the_host_can_make_is_filled_in_too(name, monkeypatch):
+    # The layout of a device ("meta" stands for one), its bytes in memory that can be looked at.
+    def here(tensors, device, non_blocking, own=plan_file.move):
+        return own(tensors, torch.device("cpu"), non_blocking)
+
+    monkeypatch.setattr(plan_file, "move", here)
+    (_, first), (_, then) = planned(name, FIRST, p=0.7), planned(name, THEN, p=0.7)
+    buffer = ad.PlanBuffer(first, "meta")
+    for filled in (first, then, then.take(torch.arange(0))):
+        if filled is not first:
+            buffer.fill(filled)
+        whole = buffer._padded(filled)
+        held, order = buffer.plan.region.held(), buffer.plan.order
+        assert (held is None) == (not whole.region.packing()) and (order is None) == (first.partner is None)
+        if held is not None:
+            counted = spans.count(whole.region.kind, held.numpy(), NO_BITS.numpy(), *whole.size)
+            assert counted.tolist() == whole.region.area().tolist()
+        if order is not None:
+            assert torch.equal(order, whole._order_for_writing())
+
+
 def test_noise_changes_with_the_fill():
     # Keys of the noise are in the plan: a replay without a fill repeats it, one with a fill does not.
     t = ad.RandomErasing(p=1.0, seed=0)
-    plan = t.plan(SHAPE, keys=FIRST)
-    other = dataclasses.replace(plan, noise=plan.noise + 1)
-    buffer, x = ad.PlanBuffer(plan, "cpu"), images()
+    first = t.plan(SHAPE, keys=FIRST)
+    other = dataclasses.replace(first, noise=first.noise + 1)
+    buffer, x = ad.PlanBuffer(first, "cpu"), images()
     once, twice = t.apply(x, buffer.plan), t.apply(x, buffer.plan)
     buffer.fill(other)
     assert same(once, twice) and not same(once, t.apply(x, buffer.plan))
