@@ -97,6 +97,7 @@ def _cache() -> tuple[str, bool]:
 def _try(backend: str) -> str | None:
     """What goes wrong when a backend paints a small batch, or None."""
     x = torch.arange(4 * 3 * 32 * 32, dtype=torch.int64).remainder(251).to(torch.uint8).view(4, 3, 32, 32)
+    device = "cuda" if backend == "cuda" and torch.cuda.is_available() else "cpu"
     for t in (
         augdrop.Cutout(8, seed=0),
         augdrop.RandomErasing(p=1.0, seed=0),
@@ -108,7 +109,7 @@ def _try(backend: str) -> str | None:
             with use_backend("reference"):
                 expected = apply(x, plan)
             with use_backend(backend):
-                painted = apply(x, plan)
+                painted = apply(x.to(device), plan).cpu()
         except Exception as error:  # whatever it is, telling it is what a doctor is for
             return f"{type(t).__name__} fails: {type(error).__name__}: {error}"
         if not torch.equal(painted, expected):
