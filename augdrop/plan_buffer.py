@@ -25,8 +25,8 @@ class PlanBuffer:
         device: where the images are; ``"cpu"`` works as well.
 
     Raises:
-        AugDropError: for a plan of a composition (give each member a buffer), one that is on a device already, or one
-            whose partners lie in another batch.
+        AugDropError: for a plan of a composition (give each member a buffer), one that is on a device already, one
+            whose partners lie in another batch, or a GPU that is not there.
 
     Example:
         >>> import augdrop as ad, torch
@@ -43,6 +43,8 @@ class PlanBuffer:
 
     def __init__(self, plan: Plan, device: torch.device | str = "cuda") -> None:
         self.device = torch.device(device)
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise fail("PlanBuffer: device", got=f"'{device}'", expected="a GPU in this machine", fix='Pass "cpu".')
         _check_one(plan)
         if plan.partner is not None and not _within(plan, len(plan)):
             raise fail(
@@ -51,7 +53,7 @@ class PlanBuffer:
                 expected=f"positions in the batch of {len(plan)}",
                 fix="Mix inside the batch, or by partners=(images, labels).",
             )
-        self._first = plan
+        self._first, self._captured = plan, _launch(plan)
         self.plan: Plan = plan._placed(self.device, non_blocking=True)
         if plan.partner is not None:
             # All that fills are held to; `apply` checks it against its source once, at capture.
@@ -106,7 +108,7 @@ class PlanBuffer:
                 expected=f"at most {len(self)}, for which the buffer was made",
                 fix="Make the buffer (and capture) with a plan for the largest batch; smaller ones are padded.",
             )
-        for what, got, expected in zip(_LAUNCH, _launch(plan), _launch(self._first), strict=True):
+        for what, got, expected in zip(_LAUNCH, _launch(plan), self._captured, strict=True):
             if got != expected:
                 raise fail(
                     f"PlanBuffer.fill: {what}",

@@ -129,6 +129,12 @@ def test_a_buffer_of_what_is_no_plan_of_this_batch_is_refused():
         ad.PlanBuffer(plan.to("meta"), "cpu")
 
 
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ad.AugDropError, match="a GPU in this machine"):
+        ad.PlanBuffer(planned("Cutout", FIRST)[1])
+
+
 def test_on_a_device_a_source_must_have_every_partner_that_a_fill_may_name():
     # There `apply` looks at no partner, and asks the plan how far they reach.
     _, plan = planned("CutMix", FIRST)
