@@ -37,7 +37,7 @@ def chain(
         if tl.load(hit + sample) != 0:
             drops, which = dropped(
                 region + sample * n_params, bits + sample * bit_sample, n_params, bit_rows, bit_columns, height, width,
-                y, column, inside, top, bottom, KIND, K,
+                element, y, column, inside, top, bottom, KIND, K,
             )  # fmt: skip
             touched = some(drops) & inside
             if tl.load(order + 3 * i + 1) != 0:

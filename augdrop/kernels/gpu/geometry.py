@@ -18,7 +18,7 @@ CELLS: tl.constexpr = tl.constexpr(3)
 
 @triton.jit
 def dropped(
-    params, bits, n_params, bit_rows, bit_columns, height, width, y, column, inside, top, bottom,
+    params, bits, n_params, bit_rows, bit_columns, height, width, element, y, column, inside, top, bottom,
     KIND: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
     """Whether each element drops, and in which box it is (the last of several; 0 for other kinds).
@@ -36,7 +36,9 @@ def dropped(
     elif KIND == CELLS:
         drops = _in_cells(params, bits, bit_rows, bit_columns, y, column // K, inside)
     else:
-        drops = tl.load(bits + (y * width + column // K), mask=inside, other=0) != 0
+        # Bits lie as elements do, if a pixel is one element: then whole vectors of them are read.
+        pixel = element if K == 1 else y * width + column // K
+        drops = tl.load(bits + pixel, mask=inside, other=0) != 0
     return drops & inside, which
 
 
