@@ -209,6 +209,10 @@ def test_a_plan_moves_as_one_packed_copy(name):
     there, here = ghost.region.packed()[1:], plan.region.packed()[1:]
     assert [(t.device.type, t.shape, t.dtype) for t in there] == [("meta", t.shape, t.dtype) for t in here]
     assert ghost.order.shape == (len(plan), 3)
+    # A meta tensor has no values to wait for: whatever asked the host for some would fail.
+    assert ghost.mask().shape == plan.mask().shape
+    assert ghost.area().shape == ghost.lam.shape == (len(plan),)
+    assert ghost.take(torch.zeros(2, dtype=torch.int64, device="meta")).region.packed()[1].shape[0] == 2
 
 
 def test_a_plan_shows_what_it_does():
