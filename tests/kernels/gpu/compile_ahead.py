@@ -1,14 +1,17 @@
-"""Compile the GPU kernels for GPUs that are not there, and say what came out: one JSON line.
+"""Compile the GPU kernels for GPUs that are not there, and say what came out: a line of JSON each.
 
-The package itself makes the launches, on tensors of the CPU; they are caught before they start, and each is compiled
-as the launch would have it. Run without ``TRITON_INTERPRET``:
+The launchers themselves choose the variants, from tensors of the CPU; each is compiled as a launch would have it:
 
-    python -m tests.kernels.gpu.compile_ahead          what the test checks
-    python -m tests.kernels.gpu.compile_ahead --all    every variant for every architecture
+    python -m tests.kernels.gpu.compile_ahead              what the test checks, see `representative`
+    python -m tests.kernels.gpu.compile_ahead --all 80 90  every variant, for these architectures
+    python -m tests.kernels.gpu.compile_ahead --report     for people: what does not compile, spills or loads narrowly
+
+Run it without ``TRITON_INTERPRET``.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -23,39 +26,94 @@ from typing import Any, NamedTuple
 
 import triton
 from triton.backends.compiler import GPUTarget
+from triton.backends.nvidia.compiler import get_ptxas, sm_arch_from_capability
 from triton.compiler import ASTSource, make_backend
 from triton.runtime.jit import JITFunction, create_function_from_signature
 
-from tests.kernels.gpu import launches
+from augdrop.kernels.gpu.variants import Variant, launches, specialised
+from tests.kernels.gpu import token_launches
 
 ARCHITECTURES = (80, 90, 100)
 _CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
-_GLOBAL = re.compile(r"\b(ld|st)\.(?:\w+\.)*?global\.(?:[\w:]+\.)*?(?:(v[248])\.)?[bsuf](\d+)\b")
-
-
-class Launch(NamedTuple):
-    """A launch that was caught."""
-
-    case: str
-    wide: str
-    kernel: Any
-    args: tuple[Any, ...]
-    options: dict[str, Any]
+_GLOBAL = re.compile(r"\b(ld|st)\.(?:\w+\.)*?global\.(?:[\w:]+\.)*?(?:v([248])\.)?[bsuf](\d+)\b")
 
 
 class Job(NamedTuple):
-    """A launch to compile for an architecture."""
+    """A variant to compile for an architecture; ``wide``: see `wide`."""
 
-    launch: Launch
+    variant: Variant
+    wide: str
     architecture: int
 
 
 _todo: list[Job] = []
-"""What the forked processes find here: a launch cannot be sent to them."""
+"""What the forked processes find here: a kernel cannot be sent to them."""
+
+
+def jobs(architecture: int, everything: bool) -> Iterator[Job]:
+    """The variants for an architecture, each once."""
+    target, seen = GPUTarget("cuda", architecture, 32), set()
+
+    def wanted(name: str) -> bool:
+        return everything or representative(name, architecture)
+
+    images = ((specialised(name, launch, target), wide(name)) for name, launch in launches((64, 64)) if wanted(name))
+    tokens = (found for found in _tokens(target) if wanted(found[0].name))
+    for variant, vectors in itertools.chain(images, tokens):
+        key = _source(variant).hash() + str(variant.options)
+        if key not in seen:
+            seen.add(key)
+            yield Job(variant, vectors, architecture)
+
+
+def representative(name: str, architecture: int) -> bool:
+    """Whether the test compiles a variant.
+
+    For sm_90: every region and fill in planes and channels last, out of place, in place and chained, for one dtype;
+    other strides for what only moves bytes; every dtype for boxes. For the others: every kernel, region and fill once,
+    and every dtype once.
+    """
+    parts = name.split(", ")
+    if len(parts) == 2:  # tokens
+        return architecture == 90 or parts[1] in ("2 bytes", "8 bytes", "torch.bfloat16", "sizes", "planes")
+    if len(parts) == 3:  # means
+        return architecture == 90 or parts[1] == "contiguous"
+    region, fill, layout, dtype, where = parts
+    usual = dtype == {"constant": "uint8", "mean": "uint8", "source": "uint8", "blend": "bfloat16"}.get(fill, "float32")
+    first = (region, layout) == ("boxes", "contiguous")
+    if architecture == 90:
+        return (usual and (layout != "strided" or fill in ("constant", "source"))) or (first and where != "in place")
+    return (first and (usual or fill in ("constant", "uniform"))) or (
+        usual and layout == "contiguous" and fill == "constant"
+    )
+
+
+def wide(name: str) -> str:
+    """What an image kernel does by vectors: "stores", "some stores" beside single elements, or nothing of the kind."""
+    parts = name.split(", ")
+    if len(parts) < 5 or "strided" in parts:
+        return ""
+    return "stores" if parts[-1] == "out of place" else "some stores"
+
+
+def _tokens(target: GPUTarget) -> Iterator[tuple[Variant, str]]:
+    """The token kernels, as their launches would have them."""
+    backend = make_backend(target)
+    for case in token_launches.cases():
+        with _caught() as found:
+            case.run()
+        for kernel, args, options in found:
+            options = options | {"debug": False, "instrumentation_mode": ""}
+            binder = create_function_from_signature(kernel.signature, kernel.params, backend)
+            bound, specialization, _ = binder(*args, **options)
+            parsed, *rest = kernel._pack_args(backend, options, bound, specialization, None)
+            means = kernel.__name__ == "merge"  # beside which it stores sizes
+            wanted = ("some stores" if means else "stores") if case.aligned else ""
+            yield Variant(case.name, kernel, *rest, parsed.__dict__), wanted
 
 
 @contextmanager
-def caught() -> Iterator[list[tuple[Any, tuple[Any, ...], dict[str, Any]]]]:
+def _caught() -> Iterator[list[tuple[Any, tuple[Any, ...], dict[str, Any]]]]:
     """In the block, launches are noted and not made."""
     found: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
     run = JITFunction.run
@@ -70,62 +128,81 @@ def caught() -> Iterator[list[tuple[Any, tuple[Any, ...], dict[str, Any]]]]:
         JITFunction.run = run  # type: ignore[method-assign]
 
 
-def source(launch: Launch, architecture: int) -> tuple[ASTSource, GPUTarget, dict[str, Any]]:
-    """What Triton compiles for a launch: its types, its constants, and what it knows of its arguments."""
-    target = GPUTarget("cuda", architecture, 32)
-    backend, kernel = make_backend(target), launch.kernel
-    options = launch.options | {"debug": False, "instrumentation_mode": ""}
-    binder = create_function_from_signature(kernel.signature, kernel.params, backend)
-    bound, specialization, _ = binder(*launch.args, **options)
-    parsed, signature, constants, attributes = kernel._pack_args(backend, options, bound, specialization, None)
-    return ASTSource(kernel, signature, constants, attributes), target, parsed.__dict__
+def _source(variant: Variant) -> ASTSource:
+    return ASTSource(variant.kernel, variant.signature, variant.constexprs, variant.attrs)
 
 
-def compiled(number: int) -> dict[str, Any]:
+def _compiled(number: int) -> dict[str, Any]:
     """What one of `_todo` is on its architecture; ``error`` if it is nothing."""
-    job = _todo[number]
-    launch = job.launch
-    about = {"case": launch.case, "wide": launch.wide, "kernel": launch.kernel.__name__, "sm": job.architecture}
+    variant, vectors, architecture = _todo[number]
+    about = {"case": variant.name, "kernel": variant.kernel.__name__, "wide": vectors, "sm": architecture}
     try:
-        src, target, options = source(launch, job.architecture)
-        binary = triton.compile(src, target=target, options=options)
+        target = GPUTarget("cuda", architecture, 32)
+        binary = triton.compile(_source(variant), target=target, options=variant.options)
     except Exception as error:
-        return about | {"error": f"{type(error).__name__}: {error}"[:2000]}
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(binary.asm["cubin"])
-        file.flush()
-        usage = subprocess.run(
-            [_CUOBJDUMP, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True
-        ).stdout
+        return about | {"error": f"{type(error).__name__}: {error}"[-1000:]}
+    usage = _told([_CUOBJDUMP, "--dump-resource-usage"], binary.asm["cubin"])
     numbers = {name.lower(): int(n) for name, n in re.findall(r"(REG|STACK|SHARED|LOCAL):(\d+)", usage)}
+    # A stack may be that of a call, as for a division: the assembler knows.
+    numbers["spilled"] = 0
+    if numbers["stack"] or numbers["local"]:
+        name = f"--gpu-name={sm_arch_from_capability(architecture)}"
+        flags = ["-v", "--fmad=false", "--regAllocOptLevel=2", name, "-o", os.devnull]
+        report = _told([get_ptxas(architecture).path, *flags], binary.asm["ptx"].encode())
+        numbers["spilled"] = sum(map(int, re.findall(r"(\d+) bytes spill", report)))
     widths: dict[str, list[int]] = {"ld": [], "st": []}
     for what, many, bits in _GLOBAL.findall(binary.asm["ptx"]):
-        widths[what].append(int(many[1:] or 1) * int(bits) if many else int(bits))
-    return about | numbers | {what: {w: found.count(w) for w in sorted(set(found))} for what, found in widths.items()}
+        widths[what].append(int(many or 1) * int(bits))
+    return about | numbers | widths
 
 
-def jobs(everything: bool) -> list[Job]:
-    """Each launch that is unlike the others, for each architecture that it is compiled for."""
-    seen: dict[tuple[Any, ...], Job] = {}
-    for case in launches.cases():
-        with caught() as found:
-            case.run()
-        for kernel, args, options in found:
-            launch = Launch(case.name, case.wide, kernel, args, options)
-            for architecture in ARCHITECTURES:
-                if everything or architecture == 90 or case.everywhere:
-                    key = (architecture, source(launch, architecture)[0].hash(), str(sorted(options.items())))
-                    seen.setdefault(key, Job(launch, architecture))
-    return list(seen.values())
+def _told(command: list[Any], about: bytes) -> str:
+    """What a tool says about a file."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(about)
+        file.flush()
+        done = subprocess.run([*command, file.name], capture_output=True, text=True, check=True)
+        return done.stdout + done.stderr
+
+
+def compiled(architectures: list[int], everything: bool) -> Iterator[dict[str, Any]]:
+    """Compile in as many processes as there are cores."""
+    _todo[:] = [job for architecture in architectures for job in jobs(architecture, everything)]
+    with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
+        yield from pool.imap_unordered(_compiled, range(len(_todo)))
+
+
+def faults(results: list[dict[str, Any]]) -> list[str]:
+    """What is wrong with results, a line each."""
+    lines = []
+    for r in results:
+        name = f"sm_{r['sm']}, {r['kernel']}: {r['case']}"
+        if "error" in r:
+            lines.append(f"{name}: {r['error']}")
+            continue
+        if r["spilled"]:
+            lines.append(f"{name}: spills {r['spilled']} bytes at {r['reg']} registers")
+        if r["wide"] and (max(r["st"]) < 128 or (r["wide"] == "stores" and min(r["st"]) < 128)):
+            lines.append(f"{name}: stores of {sorted(set(r['st']))} bits")
+        if r["wide"] == "stores" and max(r["ld"]) < 128:
+            lines.append(f"{name}: loads of {sorted(set(r['ld']))} bits")
+    return lines
 
 
 def main() -> None:
-    """Compile in as many processes as there are cores."""
+    """The command."""
     if os.environ.get("TRITON_INTERPRET", "0") == "1":
         sys.exit("Unset TRITON_INTERPRET: what is interpreted is not compiled.")
-    _todo.extend(jobs("--all" in sys.argv))
-    with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
-        print(json.dumps(pool.map(compiled, range(len(_todo)), chunksize=1)))
+    architectures = [int(v) for v in sys.argv[1:] if v.isdigit()] or list(ARCHITECTURES)
+    results = []
+    for result in compiled(architectures, "--all" in sys.argv):
+        results.append(result)
+        if "--report" not in sys.argv:
+            print(json.dumps(result), flush=True)
+        elif wrong := faults([result]):
+            print(*wrong, flush=True)
+    if "--report" in sys.argv:
+        print(f"{len(results)} kernels")
 
 
 if __name__ == "__main__":
