@@ -37,7 +37,7 @@ class Launch(NamedTuple):
     constants: dict[str, Any]
     warps: int
     registers: int | None = None
-    """The most for a thread, where the compiler would take too few and spill: see tests/kernels/gpu/compile_ahead.py."""
+    """The most for a thread, where the compiler would take too few and spill (`tests.kernels.gpu.compile_ahead`)."""
 
     def options(self) -> dict[str, Any]:
         """What the compiler is told."""
@@ -92,7 +92,7 @@ def painting(
         "table": None if table is None else _words(table.contiguous()), "keys": keys,
         "quantiles": _quantiles(x.device) if constants["NORMAL"] else None, "cells": cells,
     }  # fmt: skip
-    registers = {TABLE: 64, BLUR: 96}.get(fill) if x.element_size() == 2 else None
+    registers = {TABLE: 64, BLUR: 168}.get(fill) if x.element_size() == 2 else None
     return Launch(paint_kernel.paint, programs, {**tensors, **numbers}, constants, 4, registers)
 
 
@@ -161,7 +161,8 @@ def averaging(x: Tensor, hit: Tensor) -> tuple[Launch, Tensor]:
     numbers |= {"width": w, "size": h * w, "pixels": t * h * w} | strides
     flat = h == 1 or strides["x_row"] == w * strides["x_column"]
     constants = {"FORM": _FORMS.get(x.dtype, INTEGER), "FLAT": flat, "BLOCK": 256 * max(4, 16 // x.element_size())}
-    return Launch(means_kernels.channel_means, b * c, numbers, constants, 8, 64), out
+    registers = 64 if x.element_size() == 4 else None
+    return Launch(means_kernels.channel_means, b * c, numbers, constants, 8, registers), out
 
 
 def shrinking(x: Tensor, hit: Tensor, factor: int) -> tuple[Launch, Tensor]:
