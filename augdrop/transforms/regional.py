@@ -205,7 +205,7 @@ class RegionalDropout(Transform):
         out = x if inplace or ours else torch.empty_like(x)
         lane = single.lane(self._lanes, x, out, self.fill, self.where)
         if lane is not None and lane.alone is not None:
-            key, now = resolve_one(keys, epoch, self._epoch.item())
+            key, now = resolve_one(keys, epoch, int(self._epoch.item()))
             chance = float(self.p(np.array([now]))[0] if callable(self.p) else self.p)
             images, draw = (x.data_ptr(), out.data_ptr()), (self._stream, key, now, chance)
             hit = lane.alone(images, draw, lane.painter, *lane.numbers)
