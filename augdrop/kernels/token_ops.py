@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from augdrop.errors import fail
-from augdrop.kernels.backend import on_gpu
+from augdrop.kernels import backend, cuda
 
 _library = torch.library.Library("augdrop", "FRAGMENT")
 _library.define("token_gather(Tensor x, Tensor keep, Tensor? order, int prefix) -> Tensor")
@@ -25,7 +25,11 @@ _library.define("token_spread(Tensor x, Tensor source, Tensor? sizes, Tensor tot
 
 def takes(x: Tensor) -> bool:
     """Whether the operators are for ``x``."""
-    return on_gpu(x) and not x.is_complex()
+    # Offsets have 64 bits: what limits images does not limit tokens.
+    forced = backend.forced()
+    if forced not in (None, "cuda") or x.layout is not torch.strided or x.is_complex():
+        return False
+    return cuda.usable(x.device) if x.is_cuda else forced == "cuda" and cuda.interpreted()
 
 
 def merges(x: Tensor, sizes: Tensor | None) -> bool:
