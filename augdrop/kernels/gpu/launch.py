@@ -36,8 +36,9 @@ class Launch(NamedTuple):
     numbers: dict[str, Any]
     constants: dict[str, Any]
     warps: int
-    registers: int | None = None
-    """The most for a thread, where the compiler would take too few and spill (`tests.kernels.gpu.compile_ahead`)."""
+    registers: int = 168
+    """The most for a thread. Without a word the assembler aims at more threads, and spills rather than take another
+    register; with room enough it takes what it needs, 60 as a rule (`tests.kernels.gpu.compile_ahead`)."""
 
     def options(self) -> dict[str, Any]:
         """What the compiler is told."""
@@ -92,7 +93,7 @@ def painting(
         "table": None if table is None else _words(table.contiguous()), "keys": keys,
         "quantiles": _quantiles(x.device) if constants["NORMAL"] else None, "cells": cells,
     }  # fmt: skip
-    registers = {TABLE: 64, BLUR: 168}.get(fill) if x.element_size() == 2 else None
+    registers = 224 if fill in (NOISE, BLUR) else 168
     return Launch(paint_kernel.paint, programs, {**tensors, **numbers}, constants, 4, registers)
 
 
@@ -117,9 +118,9 @@ def _painting(
         "FORM": form if computed or fill == NOISE else INTEGER,
         "WIDE": _WIDE[working_type(dtype)] if computed else None,
         "NORMAL": bool(normal), "BOXES": boxes > (fill == TABLE), "FACTOR": factor,
-        **lie, **(tiling := _tiling(dtype, 4)),
+        **lie, "ROWS": (rows := _rows(lie["VEC"], 4, 2)),
     }  # fmt: skip
-    tiles = triton.cdiv(h * w * lie["K"], tiling["ROWS"] * tiling["VEC"])
+    tiles = triton.cdiv(h * w * lie["K"], rows * lie["VEC"])
     numbers = {
         "frames": t, "tiles": tiles, **walk, **_region(n_params, bits),
         "table_sample": 0 if table is None or table[0] == 1 else table[1] * c, "table_box": c if boxes > 1 else 0,
@@ -146,9 +147,9 @@ def chaining(
     numbers |= walk | _region(params.numel() // b, bits.shape) | _strides("x", x.shape, x.stride(), lie)
     constants = {
         "KIND": kind, "BLEND": blends, "FORM": _FORMS.get(x.dtype, INTEGER) if blends else INTEGER,
-        "WIDE": _WIDE[working_type(x.dtype)] if blends else None, **lie, **(tiling := _tiling(x.dtype, 2, 1)),
+        "WIDE": _WIDE[working_type(x.dtype)] if blends else None, **lie, "ROWS": (rows := _rows(lie["VEC"], 2, 1)),
     }  # fmt: skip
-    numbers["tiles"] = triton.cdiv(h * w * lie["K"], tiling["ROWS"] * tiling["VEC"])
+    numbers["tiles"] = triton.cdiv(h * w * lie["K"], rows * lie["VEC"])
     return Launch(chain_kernel.chain, numbers["tiles"] * t * walk["channels"], numbers, constants, 2)
 
 
@@ -161,8 +162,7 @@ def averaging(x: Tensor, hit: Tensor) -> tuple[Launch, Tensor]:
     numbers |= {"width": w, "size": h * w, "pixels": t * h * w} | strides
     flat = h == 1 or strides["x_row"] == w * strides["x_column"]
     constants = {"FORM": _FORMS.get(x.dtype, INTEGER), "FLAT": flat, "BLOCK": 256 * max(4, 16 // x.element_size())}
-    registers = 64 if x.element_size() == 4 else None
-    return Launch(means_kernels.channel_means, b * c, numbers, constants, 8, registers), out
+    return Launch(means_kernels.channel_means, b * c, numbers, constants, 8), out
 
 
 def shrinking(x: Tensor, hit: Tensor, factor: int) -> tuple[Launch, Tensor]:
@@ -190,8 +190,10 @@ def _lie(strides: list[Strides], shape: tuple[int, ...], dtype: torch.dtype) -> 
     """How images lie in memory, as the kernels' constants; and the shape that is left to walk."""
     c, h, w = shape[2:]
     k = next((k for k in (1, c) if all(_dense(shape, stride, k) for stride in strides)), 0)
-    vector, line = max(4, 16 // dtype.itemsize), w * max(k, 1)
+    # Where pixels do not touch a vector is no vector to the device, and a short one takes fewer registers.
+    vector, line = max(4, 16 // dtype.itemsize) if k else 4, w * max(k, 1)
     constants = {"K": max(k, 1), "DENSE": k > 0, "WHOLE": line % vector == 0, "EVEN": h * line % vector == 0}
+    constants["VEC"] = vector
     return constants, {"channels": c // max(k, 1), "height": h, "width": w}
 
 
@@ -211,10 +213,9 @@ def _strides(name: str, shape: tuple[int, ...], stride: Strides, lie: dict[str, 
     return {f"{name}_{which}": value for which, value in zip(names, values, strict=True)}
 
 
-def _tiling(dtype: torch.dtype, warps: int, vectors: int = 2) -> dict[str, int]:
-    """Vectors of 16 bytes or more, up to two a thread."""
-    vector = max(4, 16 // dtype.itemsize)
-    return {"ROWS": 32 * warps * (vectors if vector == 4 else 1), "VEC": vector}
+def _rows(vector: int, warps: int, vectors: int) -> int:
+    """Vectors of a tile: one a thread, or ``vectors`` short ones."""
+    return 32 * warps * (vectors if vector == 4 else 1)
 
 
 def _region(n_params: int, bits: tuple[int, ...]) -> dict[str, int]:

@@ -46,7 +46,7 @@ def test_dtypes(dtype):
 
 
 def test_many_tiles(monkeypatch):
-    monkeypatch.setattr(launch, "_tiling", lambda dtype, warps, vectors=2: {"ROWS": 4, "VEC": 4})
+    monkeypatch.setattr(launch, "_rows", lambda vector, warps, vectors: 4)
     paste(images("contiguous", torch.float32, 3, (5, 8)), plan_for(WHERES["box"], fills.Partner(), 3, (5, 8), 1))
 
 

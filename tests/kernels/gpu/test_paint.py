@@ -80,7 +80,7 @@ def test_vectors_that_divide_rows(dtype, layout, fill):
 @pytest.mark.parametrize("where", ["boxes", "blocks", "cells", "grid"])
 def test_many_tiles(monkeypatch, where, size):
     # Tiles that begin and end within rows, boxes that meet some of them.
-    monkeypatch.setattr(launch, "_tiling", lambda dtype, warps, vectors=2: {"ROWS": 4, "VEC": 4})
+    monkeypatch.setattr(launch, "_rows", lambda vector, warps, vectors: 4)
     launch._painting.cache_clear()
     check(images("contiguous", torch.float32, 2, size), plan_of(where, "noise", 2, size, p=1))
 
