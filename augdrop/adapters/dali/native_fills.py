@@ -56,7 +56,7 @@ def colours(batch: Batch) -> np.ndarray:
         x = x if x.ndim == 5 else x[:, None]
     else:
         x = torch.empty((batch.count, 1, batch.channels, 0, 0), dtype=dtype)
-    table = prepare(plan.fill, x, plan).table
+    table = prepare(plan.fill, x, plan).drawn(x).table
     assert table is not None
     if table.shape[1] > 1:
         raise fail(
