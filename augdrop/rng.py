@@ -11,6 +11,7 @@ the key of its noise fill, and a region sampler draws from block ``FIRST`` on.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +46,7 @@ class Draws(NamedTuple):
         return len(self.keys)
 
 
+@lru_cache(1024)
 def stream_key(seed: int, name: str) -> np.uint64:
     """The Philox key of stream ``name`` under ``seed`` (any integer; its low 64 bits count).
 
