@@ -10,10 +10,10 @@ INSTALLED := $(VENV)/.installed
 .DELETE_ON_ERROR:
 # Two pips at work in one environment would undo each other, so `make -j` runs the targets in turn too.
 .NOTPARALLEL:
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench bench-gpu clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  (PYTHON=$(PYTHON) makes the environment, VENV=$(VENV) holds it)"
 
 # pip is the last thing that venv puts there, so an interrupted creation is taken up again.
@@ -43,6 +43,9 @@ format: $(INSTALLED)-dev  ## format, and mend what ruff can mend
 
 bench: $(INSTALLED)-bench  ## one table of speeds, peers beside us (BENCH_ARGS=...)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-gpu: $(INSTALLED)-bench  ## check and time the kernels on a GPU (BENCH_ARGS=...)
+	$(BIN)/python -m benchmarks.gpu $(BENCH_ARGS)
 
 clean:  ## remove caches, builds and the demo's output; the environment stays
 	rm -rf build dist demo-output .pytest_cache .ruff_cache .hypothesis
