@@ -1,4 +1,4 @@
-"""Raw memory for the compiled kernels: typed pointers, and runs of elements moved at memory speed.
+"""Raw memory for the compiled kernels: typed pointers, and what is done with them.
 
 Kernels work on pointers instead of arrays. An index into an array may be negative, which keeps LLVM from wide
 registers, and a slice counts references, which threads fight over; a pointer has neither trouble.
@@ -11,7 +11,7 @@ from typing import Any
 
 import numba.extending
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 
 
@@ -71,18 +71,6 @@ def data(typingctx, array):
 
 
 @intrinsic
-def copy_run(typingctx, out, o, x, i, n):
-    """Copy ``n`` elements from ``x[i:]`` to ``out[o:]``, pointers of one item size whose runs do not overlap."""
-
-    def codegen(context, builder, signature, args):
-        size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
-        cgutils.raw_memcpy(builder, builder.gep(args[0], [args[1]]), builder.gep(args[2], [args[3]]), args[4], size)
-        return context.get_dummy_value()
-
-    return types.void(out, types.intp, x, types.intp, types.intp), codegen
-
-
-@intrinsic
 def invoke(typingctx, function, arguments):
     """Call the C function at an integer address, which returns nothing, with a tuple of integers."""
 
@@ -93,13 +81,6 @@ def invoke(typingctx, function, arguments):
         return context.get_dummy_value()
 
     return types.void(types.intp, arguments), codegen
-
-
-@njit(cache=True, nogil=True, inline="always")
-def fill_run(out, o, n, value):
-    """Write ``value`` to ``n`` elements from ``out[o]`` on."""
-    for j in range(n):
-        out[o + j] = value
 
 
 @intrinsic

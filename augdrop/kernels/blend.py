@@ -10,8 +10,9 @@ import torch
 from numba import njit
 
 from augdrop.kernels.casts import cast, rounded
+from augdrop.kernels.moves import copy_run
 from augdrop.kernels.place import place, source_at
-from augdrop.memory import address, ahead, copy_run, like, pointer
+from augdrop.memory import address, ahead, like, pointer
 
 
 def working_type(dtype: torch.dtype) -> torch.dtype:

@@ -13,8 +13,9 @@ from numba import njit
 from torch import Tensor
 
 from augdrop.kernels.casts import rounded
+from augdrop.kernels.moves import copy_run
 from augdrop.kernels.place import place
-from augdrop.memory import address, ahead, copy_run, like, pointer
+from augdrop.memory import address, ahead, like, pointer
 
 
 def smooth(cells: Tensor, factor: int, height: int, width: int, dtype: torch.dtype) -> Tensor:

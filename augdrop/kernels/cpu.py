@@ -28,6 +28,10 @@ _WORDS = {1: np.uint8, 2: np.int16, 4: np.int32, 8: np.int64}
 _SLAB = 1 << 20
 """Bytes of a sample from which on its rows may be shared out."""
 
+
+_NEAR = 1 << 24
+"""Bytes beyond which a result, and its source with it, would not stay in a last-level cache till somebody reads it."""
+
 _HANDFUL = 4
 """Samples that a thread takes at once, if there are many."""
 
@@ -100,10 +104,11 @@ def ready(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> Ta
             job.fill, job.own, job.other = BLEND, own.data_ptr(), other.data_ptr()
     else:
         keep += _fill(job, how)
-    job.select = job.copy and job.fill == TABLE and _selects(job, how.table)
+    size = x.numel() * x.element_size()
+    job.select = job.fill == TABLE and (job.copy or job.kind == MASK) and _selects(job, how.table)
+    job.stream = job.copy and size > _NEAR and job.out_row == w * k
     keep.append(order)
     job.order = order.data_ptr()
-    size = x.numel() * x.element_size()
     n = threads.threads_for(size)
     # Samples that are written over while others read them go together, some rows of all of them at a time. Others share
     # rows only if they are large, and else are taken by the handful: a thread then goes on where it was.

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 _WHOLE = (
-    *("next", "sources", "units", "samples", "group", "slabs", "copy", "select"),
+    *("next", "sources", "units", "samples", "group", "slabs", "copy", "select", "stream"),
     *("x", "x_sample", "x_frame", "x_channel", "x_row"),
     *("out", "out_sample", "out_frame", "out_channel", "out_row"),
     *("source", "source_sample", "source_frame", "source_channel", "source_row"),
@@ -33,7 +33,8 @@ class Job(ctypes.Structure):
       more than one of the ``slabs``, some of their rows.
     * ``sources``: written by the kernel, the `SOURCES` that it was compiled from.
     * ``x``, ``out``, ``source``: images and their strides, in elements. ``copy``: ``out`` does not hold ``x`` yet;
-      ``select``: copy and paint in one go, see `augdrop.kernels.select`.
+      ``select``: copy and paint in one go, see `augdrop.kernels.select`; ``stream``: the result is not read soon, and
+      goes past the caches.
     * ``frames`` … ``interleaved``: the shape; with interleaved channels ``channels`` is 1.
     * ``kind`` … ``bit_samples``: the packed region, see `augdrop.regions.spans`.
     * ``hit``: bool ``[B]``; ``order``: int64 ``[B, 3]``, see `augdrop.kernels.order`; ``index``: int64 ``[B]``, whom to

@@ -8,9 +8,10 @@ from numba.extending import overload
 
 from augdrop.kernels.blend import blend
 from augdrop.kernels.blur import blur
+from augdrop.kernels.moves import copy_block, fill_block
 from augdrop.kernels.noise import noise_run
 from augdrop.kernels.place import place, source_at
-from augdrop.memory import address, ahead, copy_run, fill_run, like
+from augdrop.memory import address, ahead, like
 
 TABLE, NOISE, SOURCE, BLEND, BLUR = range(5)
 
@@ -53,24 +54,20 @@ def colour(job, out, b, t, c, y0, y1, spans, n):
     if job.table_samples > 1:
         table = ahead(table, b * job.table_boxes * job.table_channels)
     if k == 1 and job.table_boxes == 1:
-        value = table[c]
-        for y in range(y1 - y0):
-            for i in range(n):
-                fill_run(out, o + y * row + spans[3 * i], spans[3 * i + 1] - spans[3 * i], value)
+        for i in range(n):
+            fill_block(out, o + spans[3 * i], row, y1 - y0, spans[3 * i + 1] - spans[3 * i], table[c])
         return
     for i in range(n):
         own = ahead(table, spans[3 * i + 2] * job.table_channels if job.table_boxes > 1 else 0)
         start, width = o + spans[3 * i] * k, np.int64(spans[3 * i + 1] - spans[3 * i])
         if k == 1 or _grey(own, k):
-            for y in range(y1 - y0):
-                fill_run(out, start + y * row, width * k, own[c if k == 1 else 0])
+            fill_block(out, start, row, y1 - y0, width * k, own[c if k == 1 else 0])
         else:
             # The first row pixel by pixel, the others from the first.
             for x in range(width):
                 for channel in range(k):
                     out[start + x * k + channel] = own[channel]
-            for y in range(1, y1 - y0):
-                copy_run(out, start + y * row, out, start, width * k)
+            copy_block(out, start + row, row, out, start, 0, y1 - y0 - 1, width * k)
 
 
 @njit(nogil=True)
@@ -78,10 +75,9 @@ def paste(job, out, from_saved, b, t, c, y0, y1, spans, n):
     """Paint with the same pixels of another image."""
     k, row, o = job.interleaved, job.out_row, place(job, b, t, c, y0, 0)
     source, stride = source_at(job, out, from_saved, b, t, c, y0)
-    for y in range(y1 - y0):
-        for i in range(n):
-            x0 = spans[3 * i] * k
-            copy_run(out, o + y * row + x0, source, y * stride + x0, (spans[3 * i + 1] - spans[3 * i]) * k)
+    for i in range(n):
+        x0 = spans[3 * i] * k
+        copy_block(out, o + x0, row, source, x0, stride, y1 - y0, (spans[3 * i + 1] - spans[3 * i]) * k)
 
 
 @njit(nogil=True)

@@ -1,16 +1,20 @@
-"""One colour on many runs: instead of copying rows and then painting them, each element is chosen as it goes by."""
+"""One colour on many runs: instead of copying rows and then painting them, each element is chosen as it goes by.
+
+In place only the lines of memory are touched that have something to paint.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
+from augdrop.kernels.moves import choose_run, choose_where_any, fill_run, item_size, stream_run
 from augdrop.kernels.place import own_bits, runs
-from augdrop.memory import ahead, fill_run, like, pointer
+from augdrop.memory import ahead, like, pointer
 from augdrop.regions.spans import COS, MASK, SIN
 
 MASK_BYTES = 1 << 14
-"""Bytes of mask made at once: they stay in the innermost cache while every plane of the sample goes by."""
+"""Bytes of mask made at once, and of the image: they stay in the innermost cache while every plane goes by."""
 
 
 @njit(nogil=True)
@@ -21,10 +25,10 @@ def many_runs(job, b):
 
 
 @njit(nogil=True)
-def select_sample(job, x, out, b, top, bottom, spans, mask):
-    """Copy and paint rows ``top`` to ``bottom`` of a sample; ``mask`` has room for `MASK_BYTES` bytes or one row."""
+def select_sample(job, x, out, b, top, bottom, spans, mask, aside):
+    """Copy and paint rows ``top`` to ``bottom`` of a sample; ``mask`` and ``aside`` have room for a piece or a row."""
     row = job.width * job.interleaved
-    lines = max(1, MASK_BYTES // row)
+    lines = max(1, (MASK_BYTES // item_size(out) if job.stream else MASK_BYTES) // row)
     ready = job.kind == MASK and job.interleaved == 1
     for start in range(top, bottom, lines):
         n = min(lines, bottom - start)
@@ -38,18 +42,23 @@ def select_sample(job, x, out, b, top, bottom, spans, mask):
                 o = b * job.out_sample + t * job.out_frame + c * job.out_channel + start * job.out_row
                 at = (b if job.table_samples > 1 else 0) * job.table_boxes * job.table_channels + c
                 value = like(job.table, out)[at]
-                if job.x_row == row and job.out_row == row:
-                    _choose(ahead(out, o), ahead(x, i), mask, n * row, value)
+                if job.stream:
+                    _choose_lines(job, aside, row, ahead(x, i), mask, n, row, value)
+                    stream_run(out, o, aside, 0, n * row)
                 else:
-                    for y in range(n):
-                        to, of = ahead(out, o + y * job.out_row), ahead(x, i + y * job.x_row)
-                        _choose(to, of, ahead(mask, y * row), row, value)
+                    _choose_lines(job, ahead(out, o), job.out_row, ahead(x, i), mask, n, row, value)
 
 
 @njit(nogil=True)
-def _choose(out, x, mask, n, value):
-    for j in range(n):
-        out[j] = value if mask[j] else x[j]
+def _choose_lines(job, out, stride, x, mask, lines, row, value):
+    """Choose the elements of some rows, all at once where they touch."""
+    if job.x_row == row and stride == row:
+        lines, row = 1, lines * row
+    for y in range(lines):
+        if job.copy:
+            choose_run(ahead(out, y * stride), ahead(x, y * job.x_row), ahead(mask, y * row), row, value)
+        else:
+            choose_where_any(ahead(out, y * stride), ahead(mask, y * row), row, value)
 
 
 @njit(nogil=True)

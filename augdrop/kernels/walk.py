@@ -12,10 +12,11 @@ import numpy as np
 from numba import carray, njit  # pyright: ignore[reportPrivateImportUsage]
 
 from augdrop.kernels.job import SOURCES, Kernel, entry
+from augdrop.kernels.moves import copy_block, copy_run, fence, stream_run
 from augdrop.kernels.painter import BLEND, paint
-from augdrop.kernels.place import runs
+from augdrop.kernels.place import place, runs
 from augdrop.kernels.select import MASK_BYTES, many_runs, select_sample
-from augdrop.memory import ahead, copy_run, data, like, pointer, take
+from augdrop.memory import address, ahead, data, like, pointer, take
 from augdrop.regions.spans import most_spans
 
 _BAND, _AT_ONCE = 1 << 14, 1 << 20
@@ -48,11 +49,13 @@ def walk(shared, job, x, out, wide, size):
     groups = np.empty(3 * _GROUPS, np.int32)
     mask = np.empty(max(MASK_BYTES, job.width * job.interleaved) if job.select else 1, np.uint8)
     scratch = np.zeros(scratch_bytes(job.width, job.interleaved), np.uint8)
+    room = np.empty(64 + max(_BAND, job.width * job.interleaved * size) if job.stream else 1, np.uint8)
+    aside = like((address(data(room)) + 63) & -64, out)
     hit, order = pointer(job.hit, np.uint8), pointer(job.order, np.int64)
     while True:
         piece = take(shared)
         if piece >= job.units:
-            return
+            break
         first, slab = piece // job.slabs * job.group, piece % job.slabs
         last = min(first + job.group, job.samples)
         top, bottom = job.height * slab // job.slabs, job.height * (slab + 1) // job.slabs
@@ -65,22 +68,25 @@ def walk(shared, job, x, out, wide, size):
             if order[3 * item + 1]:
                 save_sample(job, x, b, top, bottom)
             if job.select and many_runs(job, b):
-                select_sample(job, x, out, b, top, bottom, data(spans), data(mask))
+                select_sample(job, x, out, b, top, bottom, data(spans), data(mask), aside)
             else:
                 paint_sample(
                     job, x, out, wide, b, order[3 * item + 2], top, bottom,
-                    data(spans), capacity - widest, data(groups), data(scratch), size,
+                    data(spans), capacity - widest, data(groups), data(scratch), aside, size,
                 )  # fmt: skip
+    if job.stream:
+        fence()
+    job.sources = room.size  # its memory lives until here
 
 
 @njit(nogil=True)
-def paint_sample(job, x, out, wide, b, from_saved, top, bottom, spans, room, groups, scratch, size):
+def paint_sample(job, x, out, wide, b, from_saved, top, bottom, spans, room, groups, scratch, aside, size):
     """Copy and paint rows ``top`` to ``bottom`` of sample ``b``."""
     row = job.width * job.interleaved
     copy, band = job.copy != 0, max(1, _BAND // (row * size))
     small = job.frames * job.channels * (bottom - top) * row * size <= _AT_ONCE
     # A blend often covers all of a sample, and then nothing is copied.
-    if copy and small and job.fill != BLEND and in_one_piece(job, top, bottom):
+    if copy and small and job.fill != BLEND and not job.stream and in_one_piece(job, top, bottom):
         copy_sample(job, x, out, b, top, bottom)
         copy = False
     if not copy:
@@ -99,28 +105,36 @@ def paint_sample(job, x, out, wide, b, from_saved, top, bottom, spans, room, gro
             y = until
         for t in range(job.frames):
             for c in range(job.channels):
-                paint_plane(job, x, out, wide, b, from_saved, t, c, start, y, copy, band, spans, groups, count, scratch)
+                paint_plane(
+                    job, x, out, wide, b, from_saved, t, c, start, y, copy, band, spans, groups, count, scratch, aside
+                )
 
 
 @njit(nogil=True)
-def paint_plane(job, x, out, wide, b, from_saved, t, c, top, bottom, copy, band, spans, groups, count, scratch):
+def paint_plane(job, x, out, wide, b, from_saved, t, c, top, bottom, copy, band, spans, groups, count, scratch, aside):
     """Copy and paint rows ``top`` to ``bottom`` of one plane, ``band`` rows at a time."""
     width = job.width
     group = 0
     for start in range(top, bottom, band):
         stop = min(start + band, bottom)
+        streamed = job.stream and group < count and groups[3 * group] < stop
+        o, n = place(job, b, t, c, start, 0), (stop - start) * job.out_row
+        # Painted aside, as if that were where the band lies.
+        to = ahead(aside, -o) if streamed else out
         if copy:
             covered = group < count and groups[3 * group] <= start and stop <= groups[3 * group + 1]
             run = 3 * groups[3 * group - 1] if group else 0
             if not (covered and spans[run] == 0 and spans[run + 1] == width):
-                copy_band(job, x, out, b, t, c, start, stop)
+                copy_band(job, x, to, b, t, c, start, stop, job.stream and not streamed)
         while group < count and groups[3 * group] < stop:
             y0, y1 = max(groups[3 * group], start), min(groups[3 * group + 1], stop)
             first, last = groups[3 * group - 1] if group else 0, groups[3 * group + 2]
-            paint(job, out, wide, from_saved, b, t, c, y0, y1, ahead(spans, 3 * first), last - first, scratch)
+            paint(job, to, wide, from_saved, b, t, c, y0, y1, ahead(spans, 3 * first), last - first, scratch)
             if groups[3 * group + 1] > stop:
                 break
             group += 1
+        if streamed:
+            stream_run(out, o, aside, 0, n)
 
 
 @njit(nogil=True)
@@ -128,11 +142,11 @@ def copy_sample(job, x, out, b, top, bottom):
     """Copy rows of every plane, at once where planes touch."""
     if in_one_piece(job, top, bottom):
         n = job.frames * job.channels * job.height * job.width * job.interleaved
-        copy_run(out, b * job.out_sample, x, b * job.x_sample, n)
+        _copy(job.stream, out, b * job.out_sample, x, b * job.x_sample, n)
         return
     for t in range(job.frames):
         for c in range(job.channels):
-            copy_band(job, x, out, b, t, c, top, bottom)
+            copy_band(job, x, out, b, t, c, top, bottom, job.stream)
 
 
 @njit(nogil=True)
@@ -150,11 +164,11 @@ def in_one_piece(job, top, bottom):
 
 
 @njit(nogil=True)
-def copy_band(job, x, out, b, t, c, top, bottom):
+def copy_band(job, x, out, b, t, c, top, bottom, stream):
     """Copy rows of one plane, at once where they touch."""
     i = b * job.x_sample + t * job.x_frame + c * job.x_channel + top * job.x_row
     o = b * job.out_sample + t * job.out_frame + c * job.out_channel + top * job.out_row
-    copy_lines(out, o, job.out_row, x, i, job.x_row, bottom - top, job.width * job.interleaved)
+    copy_lines(stream, out, o, job.out_row, x, i, job.x_row, bottom - top, job.width * job.interleaved)
 
 
 @njit(nogil=True)
@@ -166,17 +180,24 @@ def save_sample(job, x, b, top, bottom):
         for c in range(job.channels):
             i = b * job.x_sample + t * job.x_frame + c * job.x_channel + top * job.x_row
             o = ((t * job.channels + c) * job.height + top) * row
-            copy_lines(saved, o, row, x, i, job.x_row, bottom - top, row)
+            copy_lines(False, saved, o, row, x, i, job.x_row, bottom - top, row)
 
 
 @njit(nogil=True)
-def copy_lines(out, o, out_stride, x, i, x_stride, lines, n):
+def copy_lines(stream, out, o, out_stride, x, i, x_stride, lines, n):
     """Copy ``n`` elements of each of some lines, at once where they touch."""
     if out_stride == n and x_stride == n:
-        copy_run(out, o, x, i, lines * n)
+        _copy(stream, out, o, x, i, lines * n)
     else:
-        for y in range(lines):
-            copy_run(out, o + y * out_stride, x, i + y * x_stride, n)
+        copy_block(out, o, out_stride, x, i, x_stride, lines, n)
+
+
+@njit(nogil=True)
+def _copy(stream, out, o, x, i, n):
+    if stream:
+        stream_run(out, o, x, i, n)
+    else:
+        copy_run(out, o, x, i, n)
 
 
 @njit(nogil=True)

@@ -1,0 +1,250 @@
+"""Runs of elements moved at memory speed: copied, filled with a colour, chosen by a mask, or streamed past the caches.
+
+A run is a few dozen bytes in a box and a few megabytes in a copy. Both are done in vectors of 64 bytes whose last one
+overlaps the one before: no loop over single elements at the end, and no call of a library function at the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+
+from augdrop.memory import address, intrinsic
+
+_BYTE, _WORD = ir.IntType(8), ir.IntType(32)
+_LINE = 64
+"""Bytes of a vector, and of a line of the caches."""
+
+
+def _vector(builder: Any, place: Any, element: Any, count: int) -> Any:
+    return builder.inttoptr(place, ir.VectorType(element, count).as_pointer())
+
+
+def _splat(builder: Any, value: Any, count: int) -> Any:
+    kind = ir.VectorType(value.type, count)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(_WORD, 0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_WORD, count), [0] * count))
+
+
+def _mover(width: int, past_caches: bool = False) -> Callable[[int, int], None]:
+    """Copy ``width`` bytes between two addresses; past the caches only to a multiple of ``width``."""
+
+    @intrinsic
+    def move(typingctx, to, of):
+        def codegen(context, builder, signature, args):
+            value = builder.load(_vector(builder, args[1], _BYTE, width), align=1)
+            stored = builder.store(value, _vector(builder, args[0], _BYTE, width), align=width if past_caches else 1)
+            if past_caches:
+                stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_WORD, 1)]))
+            return context.get_dummy_value()
+
+        return types.void(types.intp, types.intp), codegen
+
+    return move
+
+
+def _filler(width: int) -> Callable[[int, Any], None]:
+    """Write one value to all of ``width`` bytes."""
+
+    @intrinsic
+    def fill(typingctx, to, value):
+        def codegen(context, builder, signature, args):
+            count = width // context.get_abi_sizeof(args[1].type)
+            builder.store(_splat(builder, args[1], count), _vector(builder, args[0], args[1].type, count), align=1)
+            return context.get_dummy_value()
+
+        return types.void(types.intp, value), codegen
+
+    return fill
+
+
+_move64, _move32, _move16, _move8, _move4, _move1 = (_mover(n) for n in (64, 32, 16, 8, 4, 1))
+_fill64, _fill32, _fill16, _fill8 = (_filler(n) for n in (64, 32, 16, 8))
+_stream64 = _mover(_LINE, past_caches=True)
+
+
+@intrinsic
+def item_size(typingctx, start):
+    """Bytes of an element that a pointer points to."""
+
+    def codegen(context, builder, signature, args):
+        size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
+        return context.get_constant(types.intp, size)
+
+    return types.intp(start), codegen
+
+
+@njit(nogil=True)
+def copy_run(out, o, x, i, n):
+    """Copy ``n`` elements from ``x[i:]`` to ``out[o:]``, pointers of one item size whose runs do not overlap."""
+    copy_block(out, o, 0, x, i, 0, 1, n)
+
+
+@njit(nogil=True)
+def copy_block(out, o, out_stride, x, i, x_stride, lines, n):
+    """`copy_run` of each of some lines, so and so many elements apart."""
+    size = item_size(out)
+    to, of, n = address(out) + o * size, address(x) + i * size, n * size
+    down, along = out_stride * size, x_stride * size
+    if n >= 64:
+        for y in range(lines):
+            for j in range(0, n - 63, 64):
+                _move64(to + y * down + j, of + y * along + j)
+            _move64(to + y * down + n - 64, of + y * along + n - 64)
+    elif n >= 32:
+        for y in range(lines):
+            _move32(to + y * down, of + y * along)
+            _move32(to + y * down + n - 32, of + y * along + n - 32)
+    elif n >= 16:
+        for y in range(lines):
+            _move16(to + y * down, of + y * along)
+            _move16(to + y * down + n - 16, of + y * along + n - 16)
+    elif n >= 8:
+        for y in range(lines):
+            _move8(to + y * down, of + y * along)
+            _move8(to + y * down + n - 8, of + y * along + n - 8)
+    elif n >= 4:
+        for y in range(lines):
+            _move4(to + y * down, of + y * along)
+            _move4(to + y * down + n - 4, of + y * along + n - 4)
+    else:
+        for y in range(lines):
+            for j in range(n):
+                _move1(to + y * down + j, of + y * along + j)
+
+
+@njit(nogil=True)
+def stream_run(out, o, x, i, n):
+    """`copy_run` for what nobody reads soon: whole lines go straight to memory, which need not be read first."""
+    size = item_size(out)
+    to, of, left = address(out) + o * size, address(x) + i * size, n * size
+    head = min(-to & (_LINE - 1), left)
+    copy_run(out, o, x, i, head // size)
+    end = head + (left - head) // _LINE * _LINE
+    for j in range(head, end, _LINE):
+        _stream64(to + j, of + j)
+    copy_run(out, o + end // size, x, i + end // size, (left - end) // size)
+
+
+@njit(nogil=True)
+def fill_run(out, o, n, value):
+    """Write ``value``, of the type that ``out`` points to, to ``n`` elements from ``out[o]`` on."""
+    fill_block(out, o, 0, 1, n, value)
+
+
+@njit(nogil=True)
+def fill_block(out, o, stride, lines, n, value):
+    """`fill_run` of each of some lines, ``stride`` elements apart."""
+    size = item_size(out)
+    to, down, n = address(out) + o * size, stride * size, n * size
+    if n >= 64:
+        for y in range(lines):
+            for j in range(0, n - 63, 64):
+                _fill64(to + y * down + j, value)
+            _fill64(to + y * down + n - 64, value)
+    elif n >= 32:
+        for y in range(lines):
+            _fill32(to + y * down, value)
+            _fill32(to + y * down + n - 32, value)
+    elif n >= 16:
+        for y in range(lines):
+            _fill16(to + y * down, value)
+            _fill16(to + y * down + n - 16, value)
+    elif n >= 8:
+        for y in range(lines):
+            _fill8(to + y * down, value)
+            _fill8(to + y * down + n - 8, value)
+    else:
+        for y in range(lines):
+            for j in range(n // size):
+                out[o + y * stride + j] = value
+
+
+@njit(nogil=True)
+def choose_run(out, x, mask, n, value):
+    """``out[j] = value if mask[j] else x[j]``; ``mask`` points to bytes, and ``out`` may be ``x``."""
+    step = _LINE // item_size(out)
+    j = 0
+    while j + step <= n:
+        _choose(address(out) + j * item_size(out), address(x) + j * item_size(out), address(mask) + j, value)
+        j += step
+    while j < n:
+        out[j] = value if mask[j] else x[j]
+        j += 1
+
+
+@njit(nogil=True)
+def choose_where_any(out, mask, n, value):
+    """``out[j] = value`` where ``mask[j]``: lines of ``out`` without any are not touched."""
+    step = _LINE // item_size(out)
+    j = 0
+    while j + step <= n:
+        if _any(address(mask) + j, out):
+            to = address(out) + j * item_size(out)
+            _choose(to, to, address(mask) + j, value)
+        j += step
+    while j < n:
+        if mask[j]:
+            out[j] = value
+        j += 1
+
+
+@intrinsic
+def _choose(typingctx, to, of, mask, value):
+    """One line: the value where a byte of the mask is not 0, else what was there."""
+
+    def codegen(context, builder, signature, args):
+        to, of, mask, value = args
+        count = _LINE // context.get_abi_sizeof(value.type)
+        flags = builder.load(_vector(builder, mask, _BYTE, count), align=1)
+        own = builder.load(_vector(builder, of, value.type, count), align=1)
+        chosen = builder.select(
+            builder.icmp_unsigned("!=", flags, ir.Constant(flags.type, [0] * count)), _splat(builder, value, count), own
+        )
+        builder.store(chosen, _vector(builder, to, value.type, count), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, value), codegen
+
+
+@intrinsic
+def _any(typingctx, mask, like):
+    """Whether any byte of the mask of one line of elements is not 0."""
+
+    def codegen(context, builder, signature, args):
+        count = _LINE // context.get_abi_sizeof(context.get_data_type(signature.args[1].dtype))
+        flags = builder.load(_vector(builder, args[0], _BYTE, count), align=1)
+        bits = builder.bitcast(
+            builder.icmp_unsigned("!=", flags, ir.Constant(flags.type, [0] * count)), ir.IntType(count)
+        )
+        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
+
+    return types.boolean(types.intp, like), codegen
+
+
+@intrinsic
+def fetch(typingctx, place):
+    """Ask for the line at an address, to write to it soon."""
+
+    def codegen(context, builder, signature, args):
+        start = builder.inttoptr(args[0], _BYTE.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [start.type, _WORD, _WORD, _WORD])
+        ask = builder.module.globals.get("llvm.prefetch.p0") or ir.Function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(ask, [start, *(ir.Constant(_WORD, n) for n in (1, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), codegen
+
+
+@intrinsic
+def fence(typingctx):
+    """Wait until streamed lines can be seen by other threads."""
+
+    def codegen(context, builder, signature, args):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
