@@ -13,8 +13,8 @@ from augdrop.kernels.place import own_bits, runs
 from augdrop.memory import ahead, like, pointer
 from augdrop.regions.spans import COS, MASK, SIN
 
-MASK_BYTES = 1 << 14
-"""Bytes of mask made at once, and of the image: they stay in the innermost cache while every plane goes by."""
+BAND = 1 << 14
+"""Bytes done at once, of a mask or an image: they stay in the innermost cache while every plane goes by."""
 
 
 @njit(nogil=True)
@@ -28,7 +28,7 @@ def many_runs(job, b):
 def select_sample(job, x, out, b, top, bottom, spans, mask, aside):
     """Copy and paint rows ``top`` to ``bottom`` of a sample; ``mask`` and ``aside`` have room for a piece or a row."""
     row = job.width * job.interleaved
-    lines = max(1, (MASK_BYTES // item_size(out) if job.stream else MASK_BYTES) // row)
+    lines = max(1, (BAND // item_size(out) if job.stream else BAND) // row)
     ready = job.kind == MASK and job.interleaved == 1
     for start in range(top, bottom, lines):
         n = min(lines, bottom - start)

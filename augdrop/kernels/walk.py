@@ -15,12 +15,13 @@ from augdrop.kernels.job import SOURCES, Kernel, entry
 from augdrop.kernels.moves import copy_block, copy_run, fence, stream_run
 from augdrop.kernels.painter import BLEND, paint
 from augdrop.kernels.place import place, runs
-from augdrop.kernels.select import MASK_BYTES, many_runs, select_sample
+from augdrop.kernels.select import BAND, many_runs, select_sample
 from augdrop.memory import address, ahead, data, like, pointer, take
 from augdrop.regions.spans import most_spans
 
-_BAND, _AT_ONCE = 1 << 14, 1 << 20
-"""Bytes copied before they are painted: half of a first-level cache, or a sample that fits a second-level one."""
+_AT_ONCE = 1 << 20
+"""Bytes of a sample that is copied whole before it is painted: it fits a second-level cache. A larger one goes band by
+band, in half a first-level cache."""
 
 _SPANS, _GROUPS = 4096, 1024
 """Runs, and groups of rows with the same runs, kept at once: scratch that does not grow with the image."""
@@ -47,9 +48,9 @@ def walk(shared, job, x, out, wide, size):
     capacity = max(_SPANS, 2 * widest)
     spans = np.empty(3 * capacity, np.int32)
     groups = np.empty(3 * _GROUPS, np.int32)
-    mask = np.empty(max(MASK_BYTES, job.width * job.interleaved) if job.select else 1, np.uint8)
+    mask = np.empty(max(BAND, job.width * job.interleaved) if job.select else 1, np.uint8)
     scratch = np.zeros(scratch_bytes(job.width, job.interleaved), np.uint8)
-    room = np.empty(64 + max(_BAND, job.width * job.interleaved * size) if job.stream else 1, np.uint8)
+    room = np.empty(64 + max(BAND, job.width * job.interleaved * size) if job.stream else 1, np.uint8)
     aside = like((address(data(room)) + 63) & -64, out)
     hit, order = pointer(job.hit, np.uint8), pointer(job.order, np.int64)
     while True:
@@ -83,7 +84,7 @@ def walk(shared, job, x, out, wide, size):
 def paint_sample(job, x, out, wide, b, from_saved, top, bottom, spans, room, groups, scratch, aside, size):
     """Copy and paint rows ``top`` to ``bottom`` of sample ``b``."""
     row = job.width * job.interleaved
-    copy, band = job.copy != 0, max(1, _BAND // (row * size))
+    copy, band = job.copy != 0, max(1, BAND // (row * size))
     small = job.frames * job.channels * (bottom - top) * row * size <= _AT_ONCE
     # A blend often covers all of a sample, and then nothing is copied.
     if copy and small and job.fill != BLEND and not job.stream and in_one_piece(job, top, bottom):

@@ -33,6 +33,26 @@ def test_backends_agree(dtype, layout):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bfloat16, torch.float32, torch.int64], ids=str)
+def test_large_results_go_past_the_caches(dtype, layout, monkeypatch):
+    monkeypatch.setattr(cpu, "_NEAR", -1)
+    jobs = []
+    monkeypatch.setattr(cpu, "ready", lambda *args, own=cpu.ready: jobs.append(own(*args)) or jobs[-1])
+    x = images(layout, dtype)
+    # Results that begin in the middle of a line of memory.
+    room = twin(x).new_zeros(x.numel() + 5)
+    for where, (name, fill) in itertools.product(WHERES, FILLS.items()):
+        plan = plan_for(WHERES[where], fill, opacity=opacities(6) if name == "blend" else None)
+        with use_backend("reference"):
+            expected = apply(x, plan)
+        out = room[5:].as_strided(x.shape, torch.empty_like(x).stride())
+        apply(x, plan, out=out)
+        assert alike(out, expected), (where, name)
+    assert layout == "transposed" or all(task.job.stream for task in jobs if task is not None)
+    assert not room[:5].any()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_most_layouts_are_compiled(layout, monkeypatch):
     # Only where a row's pixels do not touch does plain torch do the work.
     found = []
