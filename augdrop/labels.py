@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from augdrop import soft_labels
 from augdrop.errors import fail
 from augdrop.kernels import backend, ops
 
@@ -83,6 +84,9 @@ def mix(
     if others.dtype == target.dtype and _takes(target, others):
         own, partner = _beside(target, own, partner)
         return ops.soft_labels(target, others, partner, own, classes, on, off)
+    if target.ndim == 1 and target.is_cpu:
+        own, partner = _beside(target, own, partner)
+        return soft_labels.mixed(target, others, partner, own, classes, on, off)
     if target.ndim == 1:
         # Rounded once from float64, and where the plan is: a column for the partner's class, one for the own.
         values = torch.stack([off + (1 - own) * on, off + own * on], 1).float()
@@ -187,11 +191,11 @@ def _check_classes(target: Tensor, num_classes: int | None) -> int:
         )
     # Reading values back from a device would make the host wait for it.
     if target.device.type == "cpu":
-        wrong = ((target < 0) | (target >= num_classes)).nonzero().flatten().tolist()
-        if wrong:
+        wrong = soft_labels.first_outside(soft_labels.indices(target), num_classes)
+        if wrong >= 0:
             raise fail(
                 "labels",
-                got=f"class {target[wrong[0]].item()} at position {wrong[0]}",
+                got=f"class {target[wrong].item()} at position {wrong}",
                 expected=f"classes from 0 to {num_classes - 1}",
                 fix="Check num_classes, or map what is to be ignored to a class.",
             )
