@@ -13,6 +13,7 @@ from torch import Tensor
 from augdrop import fills, regions
 from augdrop.errors import AugDropError, fail
 from augdrop.fills import Fill
+from augdrop.lazy import Lazy
 from augdrop.pairing import write_order
 from augdrop.regions.base import Region
 from augdrop.serialize import decode, encode
@@ -20,8 +21,12 @@ from augdrop.serialize import decode, encode
 VERSION = 1
 
 
+def _nothing() -> None:
+    """A default that leaves the class itself without a value, which would hide one that is yet to be made."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Plan:
+class Plan(Lazy):
     """The drop of B samples: where, what with, from whom, and which samples are hit at all.
 
     Args:
@@ -42,8 +47,8 @@ class Plan:
     keys: Tensor
     epochs: Tensor
     noise: Tensor
-    partner: Tensor | None = None
-    opacity: Tensor | None = None
+    partner: Tensor | None = dataclasses.field(default_factory=_nothing)
+    opacity: Tensor | None = dataclasses.field(default_factory=_nothing)
 
     def __len__(self) -> int:
         return len(self.hit)
