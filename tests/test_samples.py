@@ -1,6 +1,7 @@
 import collections
 import copy
 import dataclasses
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -29,7 +30,7 @@ def boxes_plan(n, hit=True, mixes=False, size=(H, W)):
     return plan_of(region, hit=torch.full((n,), hit), partner=partner)
 
 
-def run(*inputs, hit=True, mixes=False, options=None, policy=None, getter="default", inplace=False):
+def run(*inputs, hit=True, mixes=False, options=None, policy=None, getter: Any = "default", inplace=False):
     """Unpack, paint one box a sample, put together; the inputs must not change."""
 
     def paint(x, plan, ours):
