@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
+from augdrop import labels
 from augdrop.errors import fail
+from augdrop.kernels.dispatch import apply
 from augdrop.keys import keys
+from augdrop.pairing import dataset_partners
+from augdrop.plan import Plan
+from augdrop.plans import Plans
 from augdrop.transforms.base import Transform
 
 
@@ -78,7 +83,7 @@ class collate:
     """Collate items, then transform the batch by the items' keys.
 
     Args:
-        transform: called with the collated batch (its parts, if it is a tuple or list).
+        transform: called with the collated batch (its parts, if it is a tuple or list, but not a list of dict samples).
         collate_fn: from items to a batch.
 
     Example:
@@ -104,7 +109,8 @@ class collate:
         # What default_collate has just made is nobody else's, and in a worker lies in the memory that both sides share:
         # it is overwritten, which saves two copies of the batch.
         ours = self.collate_fn is default_collate and isinstance(self.transform, Transform)
-        inputs = batch if isinstance(batch, (tuple, list)) else (batch,)
+        samples = isinstance(batch, list) and all(isinstance(sample, MutableMapping) for sample in batch)
+        inputs = batch if isinstance(batch, (tuple, list)) and not samples else (batch,)
         return self.transform(*inputs, **({"inplace": True} if ours else {}))
 
 
@@ -113,7 +119,7 @@ class mixed(Dataset):
 
     Args:
         dataset: map-style, of (image tensor, class index or soft target) pairs of one size.
-        transform: a mixing transform with ``num_classes``.
+        transform: a mixing transform with ``num_classes``, or a `OneOf` with such transforms.
 
     Example:
         >>> import augdrop as ad
@@ -138,10 +144,36 @@ class mixed(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        index = int(index) % len(self)
-        other = int(self.transform.partner_keys(index, len(self))[0])
-        (x, y), (px, py) = self.dataset[index], self.dataset[other]
-        x, y = self.transform(
-            x[None], torch.as_tensor(y)[None], partners=(px[None], torch.as_tensor(py)[None]), keys=[index]
-        )
-        return x[0], y[0]
+        index = int(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        index %= len(self)
+        draws = self.transform.draws(1, [index])
+        (x, y), (px, py) = self._pair(index), self._pair(int(dataset_partners(draws, len(self))[0]))
+        plan = _decisive(self.transform.decide(x, draws, partners=px))
+        target = labels.mix(y, plan, other=py, **(self.transform.label_options() or {}))
+        x = apply(x, plan, source=None if plan.partner is None else px)
+        return x[0], tuple(t[0] for t in target) if isinstance(target, tuple) else target[0]
+
+    def _pair(self, index: int) -> tuple[Tensor, Tensor]:
+        """An item as a batch of one."""
+        item = self.dataset[index]
+        if not (isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], Tensor)):
+            kinds = [type(part).__name__ for part in item] if isinstance(item, (tuple, list)) else type(item).__name__
+            raise fail(
+                f"mixed: item {index}",
+                got=kinds,
+                expected="an image tensor and its label",
+                fix="Turn images into tensors in the data set; mix dicts in batches, by collate.",
+            )
+        return item[0].as_subclass(Tensor)[None], torch.as_tensor(item[1])[None]
+
+
+def _decisive(plan: Plan | Plans) -> Plan:
+    """The plan of a single sample; of a choice one member hits it, or none."""
+    while isinstance(plan, Plans):
+        if plan.kind == "chain":
+            fix = "Erase in the data set's own transform."
+            raise fail("mixed", got="a Compose", expected="one method, or a OneOf of methods", fix=fix)
+        plan = next((p for p in plan.plans if bool(p.hit.any())), plan.plans[0])
+    return plan

@@ -31,10 +31,8 @@ class _Fresh(threading.local):
     """Where torch's generator puts a key: one a thread, for others may run while it draws."""
 
     def __init__(self) -> None:
-        self.key = torch.empty(1, dtype=torch.int64, device="cpu")
-
-    def draw(self) -> int:
-        return self.key.random_().item()  # type: ignore[return-value]
+        tensor = torch.empty(1, dtype=torch.int64, device="cpu")
+        self.draw, self.read = tensor.random_, tensor.numpy().copy
 
 
 _fresh = _Fresh()
@@ -76,11 +74,12 @@ def resolve(
     given: Ids | None, epoch: Ids | None, batch: int, default_epoch: int, carried: Tensor | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The keys and epochs of a call, int64 ``[batch]`` each; ``carried`` are the keys found in dict samples."""
-    given, epoch = _in_context(given, epoch)
-    given = carried if given is None else given
     if given is None:
-        first = np.array([_fresh.draw()])
-        ids = first if batch == 1 else first + np.arange(batch)
+        given, epoch = _in_context(epoch)
+        given = carried if given is None else given
+    if given is None:
+        _fresh.draw()
+        ids = _fresh.read() if batch == 1 else _fresh.read() + np.arange(batch)
     else:
         ids = _integers("keys", given, batch)
     if epoch is None or isinstance(epoch, int):
@@ -92,10 +91,12 @@ def resolve_one(
     given: Ids | None, epoch: Ids | None, default_epoch: int, carried: int | None = None
 ) -> tuple[int, int]:
     """`resolve` for one sample, whose key and epoch stay plain numbers."""
-    given, epoch = _in_context(given, epoch)
-    given = carried if given is None else given
     if given is None:
-        key = _fresh.draw()
+        given, epoch = _in_context(epoch)
+        given = carried if given is None else given
+    if given is None:
+        _fresh.draw()
+        key = _fresh.read().item()
     elif type(given) is int and -_HALF <= given < _HALF:
         key = given
     else:
@@ -107,9 +108,10 @@ def resolve_one(
     return key, (_epochs(epoch, 1) if isinstance(epoch, int) else _integers("epoch", epoch, 1)).item()
 
 
-def _in_context(given: Ids | None, epoch: Ids | None) -> tuple[Ids | None, Ids | None]:
-    context = None if given is not None else _context.get()
-    return (given, epoch) if context is None else (context[0], context[1] if epoch is None else epoch)
+def _in_context(epoch: Ids | None) -> tuple[Ids | None, Ids | None]:
+    """The keys of a ``with augdrop.keys(...)`` around the call, and its epoch, if the call has none."""
+    context = _context.get()
+    return (None, epoch) if context is None else (context[0], context[1] if epoch is None else epoch)
 
 
 def _integers(what: str, given: Ids, batch: int) -> np.ndarray:

@@ -7,7 +7,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from augdrop import soft_labels
 from augdrop.errors import fail
+from augdrop.kernels import backend, ops
 
 
 class Shares(Protocol):
@@ -75,17 +77,22 @@ def mix(
             raise fail("labels: smoothing", got="form='pairs' as well", expected="0", fix="Smooth in the loss.")
         own, partner = _beside(target, own, partner)
         return target, target if partner is None else others[partner], own.float()
-    _check_classes(target, num_classes)
+    classes = _check_classes(target, num_classes)
     if other is not None:
         _check_classes(other, num_classes)
+    off, on = smoothing / (2 if multi_label else classes), 1 - smoothing
+    if others.dtype == target.dtype and _takes(target, others):
+        own, partner = _beside(target, own, partner)
+        return ops.soft_labels(target, others, partner, own, classes, on, off)
+    if target.ndim == 1 and target.is_cpu:
+        own, partner = _beside(target, own, partner)
+        return soft_labels.mixed(target, others, partner, own, classes, on, off)
     if target.ndim == 1:
-        assert num_classes is not None
-        off, on = smoothing / (2 if multi_label else num_classes), 1 - smoothing
         # Rounded once from float64, and where the plan is: a column for the partner's class, one for the own.
         values = torch.stack([off + (1 - own) * on, off + own * on], 1).float()
         values, partner = _beside(target, values.view(torch.int64), partner)
         theirs = target if partner is None else others[partner]
-        return _from_indices(target.long(), theirs.long(), values.view(torch.float32), num_classes, off, off + on)
+        return _from_indices(target.long(), theirs.long(), values.view(torch.float32), classes, off, off + on)
     own, partner = _beside(target, own, partner)
     theirs = target if partner is None else others[partner]
     soft, theirs = target.double(), theirs.double()
@@ -93,7 +100,7 @@ def mix(
     weight = own[:, None]
     mixed = torch.where(weight == 1, soft, weight * soft + (1 - weight) * theirs)
     if smoothing:
-        mixed = mixed * (1 - smoothing) + smoothing / (2 if multi_label else target.shape[1])
+        mixed = mixed * on + off
     return mixed.to(torch.float64 if target.dtype == torch.float64 else torch.float32)
 
 
@@ -115,6 +122,12 @@ def _from_indices(target: Tensor, theirs: Tensor, values: Tensor, classes: int, 
     values = values.masked_fill((target == theirs)[:, None], whole)
     out = torch.full((len(target), classes), off, dtype=torch.float32, device=target.device)
     return out.scatter_(1, torch.stack([theirs, target], 1), values)
+
+
+def _takes(target: Tensor, others: Tensor) -> bool:
+    """Whether the GPU's kernel mixes these; it has no gradient, which targets of a teacher may want."""
+    learns = torch.is_grad_enabled() and (target.requires_grad or others.requires_grad)
+    return not learns and not target.is_complex() and backend.takes(target)
 
 
 def _beside(target: Tensor, numbers: Tensor, partner: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -154,7 +167,8 @@ def _check_size(target: Tensor, size: int, other: Tensor | None, partner: Tensor
         )
 
 
-def _check_classes(target: Tensor, num_classes: int | None) -> None:
+def _check_classes(target: Tensor, num_classes: int | None) -> int:
+    """How many classes there are."""
     if target.ndim == 2:
         if num_classes not in (None, target.shape[1]):
             raise fail(
@@ -163,7 +177,7 @@ def _check_classes(target: Tensor, num_classes: int | None) -> None:
                 expected=f"{num_classes} classes in the last axis",
                 fix="Leave num_classes out, or make it agree.",
             )
-        return
+        return target.shape[1]
     if target.ndim != 1 or target.dtype.is_floating_point or target.dtype == torch.bool:
         raise fail(
             "labels",
@@ -177,11 +191,12 @@ def _check_classes(target: Tensor, num_classes: int | None) -> None:
         )
     # Reading values back from a device would make the host wait for it.
     if target.device.type == "cpu":
-        wrong = ((target < 0) | (target >= num_classes)).nonzero().flatten().tolist()
-        if wrong:
+        wrong = soft_labels.first_outside(soft_labels.indices(target), num_classes)
+        if wrong >= 0:
             raise fail(
                 "labels",
-                got=f"class {target[wrong[0]].item()} at position {wrong[0]}",
+                got=f"class {target[wrong].item()} at position {wrong}",
                 expected=f"classes from 0 to {num_classes - 1}",
                 fix="Check num_classes, or map what is to be ignored to a class.",
             )
+    return num_classes

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from augdrop.checks import check_choice, check_share, check_whole
 from augdrop.errors import fail
+from augdrop.kernels import block_ops
 from augdrop.kernels.allocate import sent
 from augdrop.keys import Ids, resolve
 from augdrop.regions.blocks import block_gamma, grow
@@ -56,20 +57,22 @@ class _DropBlock(nn.Module):
         block = tuple(min(self.block_size, n) for n in size)
         gamma = min(1.0, block_gamma(self.p, block, size) * self.gamma_scale)
         channels = x.shape[1] if self.per_channel else 1
-        valid = [n - b + 1 for n, b in zip(size, block, strict=True)]
         ids = None if keys is None else torch.as_tensor(keys)
-        seeds = torch.ops.augdrop.block_seeds(x, ids, epoch, f"{self._stream}", gamma, channels, valid)
-        keep = ~grow(seeds, block)
-        # Counted in float32: a half cannot count a map's cells.
-        count = keep.flatten(1).sum(1).to(torch.float32)
-        total = keep[0].numel()
+        keep, count = torch.ops.augdrop.block_keep(x, ids, epoch, f"{self._stream}", gamma, channels, size, block)
+        scale = self._scale(keep, count)
+        if block_ops.takes(x):
+            return block_ops.scale_kept(x, keep, scale)
+        return x * (keep * scale.view(-1, *[1] * (x.ndim - 1))).to(x.dtype)
+
+    def _scale(self, keep: Tensor, count: Tensor) -> Tensor:
+        """What is left is scaled up by this: float32 ``[1]`` or ``[B]``."""
         if self.scale_by == "none":
-            return x * keep.to(x.dtype)
+            return torch.ones(1, device=keep.device)
+        # Counted in float32: a half cannot count a map's cells.
+        total, count = keep[0].numel(), count.to(torch.float32)
         if self.scale_by == "batch":
-            scale = total * len(x) / count.sum().clamp(min=1)
-        else:
-            scale = (total / count.clamp(min=1)).view(-1, *[1] * (x.ndim - 1))
-        return x * (keep * scale).to(x.dtype)
+            return (total * len(keep) / count.sum().clamp(min=1))[None]
+        return total / count.clamp(min=1)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, block_size={self.block_size}, per_channel={self.per_channel}, scale_by={self.scale_by!r}"
@@ -115,19 +118,39 @@ class DropBlock3d(_DropBlock):
     ndim = 3
 
 
-@torch.library.custom_op("augdrop::block_seeds", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
-def _block_seeds(
-    x: Tensor, keys: Tensor | None, epoch: int | None, stream: str, gamma: float, channels: int, valid: list[int]
-) -> Tensor:
+@torch.library.custom_op("augdrop::block_keep", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
+def _block_keep(
+    x: Tensor,
+    keys: Tensor | None,
+    epoch: int | None,
+    stream: str,
+    gamma: float,
+    channels: int,
+    size: list[int],
+    block: list[int],
+) -> tuple[Tensor, Tensor]:
+    """What is kept of ``x``, bool ``[B, channels, *size]``, and how many cells of each sample, int64 ``[B]``."""
     ids, epochs = resolve(keys, epoch, len(x), 0)
-    chance = np.full(len(ids), gamma)
+    if x.is_cpu:
+        return block_ops.kept(int(stream), ids, epochs, gamma, channels, size, block)
+    valid = [n - b + 1 for n, b in zip(size, block, strict=True)]
     rows = channels * int(np.prod(valid[:-1]))
-    seeds = bernoulli_map(np.uint64(int(stream)), ids, epochs, chance, rows, valid[-1])
-    return sent(torch.from_numpy(seeds).view(torch.bool).view(len(x), channels, *valid), x.device)
+    drawn = bernoulli_map(np.uint64(int(stream)), ids, epochs, np.full(len(ids), gamma), rows, valid[-1])
+    seeds = sent(torch.from_numpy(drawn).view(torch.bool).view(len(x), channels, *valid), x.device)
+    keep = ~grow(seeds, tuple(block))
+    return keep, keep.flatten(1).sum(1)
 
 
-@_block_seeds.register_fake
+@_block_keep.register_fake
 def _(
-    x: Tensor, keys: Tensor | None, epoch: int | None, stream: str, gamma: float, channels: int, valid: list[int]
-) -> Tensor:
-    return x.new_empty((x.shape[0], channels, *valid), dtype=torch.bool)
+    x: Tensor,
+    keys: Tensor | None,
+    epoch: int | None,
+    stream: str,
+    gamma: float,
+    channels: int,
+    size: list[int],
+    block: list[int],
+) -> tuple[Tensor, Tensor]:
+    keep = x.new_empty((x.shape[0], channels, *size), dtype=torch.bool)
+    return keep, x.new_empty(x.shape[0], dtype=torch.int64)

@@ -24,16 +24,17 @@ def pair(order_draw: np.ndarray, per: str) -> tuple[np.ndarray, np.ndarray]:
         >>> [v.tolist() for v in pair(np.array([0.9, 0.1, 0.5, 0.7]), "pair")]
         [[3, 2, 1, 0], [3, 1, 1, 3]]
     """
-    return _pair(order_draw, len(order_draw) if per != "pair" else 2, per == "sample")
+    n = len(order_draw)
+    partner, lead = np.empty(n, np.int64), np.empty(n, np.int64)
+    _pair(order_draw, 2 if per == "pair" else n, per == "sample", partner, lead)
+    return partner, lead
 
 
 @njit(cache=True, nogil=True)
-def _pair(order_draw, ring, alone):
+def _pair(order_draw, ring, alone, partner, lead):
     """Cut the order into rings of ``ring`` samples (the last one may have one more) and walk each round."""
-    n = len(order_draw)
+    n, start = len(order_draw), 0
     order = np.argsort(order_draw, kind="mergesort")  # stable: equal draws go by position
-    partner, lead = np.empty(n, np.int64), np.empty(n, np.int64)
-    start = 0
     while start < n:
         end = n if start + 2 * ring > n else start + ring
         for i in range(start, end):
@@ -41,7 +42,6 @@ def _pair(order_draw, ring, alone):
             partner[here] = order[i + 1 if i + 1 < end else start]
             lead[here] = here if alone else order[start]
         start = end
-    return partner, lead
 
 
 def dataset_partners(draws: Draws, length: int) -> np.ndarray:

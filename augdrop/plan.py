@@ -13,6 +13,7 @@ from torch import Tensor
 from augdrop import fills, regions
 from augdrop.errors import AugDropError, fail
 from augdrop.fills import Fill
+from augdrop.lazy import Lazy
 from augdrop.pairing import write_order
 from augdrop.regions.base import Region
 from augdrop.serialize import decode, encode
@@ -20,8 +21,12 @@ from augdrop.serialize import decode, encode
 VERSION = 1
 
 
+def _nothing() -> None:
+    """A default that leaves the class itself without a value, which would hide one that is yet to be made."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Plan:
+class Plan(Lazy):
     """The drop of B samples: where, what with, from whom, and which samples are hit at all.
 
     Args:
@@ -42,8 +47,8 @@ class Plan:
     keys: Tensor
     epochs: Tensor
     noise: Tensor
-    partner: Tensor | None = None
-    opacity: Tensor | None = None
+    partner: Tensor | None = dataclasses.field(default_factory=_nothing)
+    opacity: Tensor | None = dataclasses.field(default_factory=_nothing)
 
     def __len__(self) -> int:
         return len(self.hit)
@@ -68,6 +73,8 @@ class Plan:
     @property
     def lam(self) -> Tensor:
         """Each sample's own share of its image, float64 ``[B]``: 1 minus the (weighted) share of replaced pixels."""
+        if "_lam" in vars(self):
+            return vars(self)["_lam"]
         h, w = self.size
         share = self.area().double() / max(1, h * w)
         return 1 - (share if self.opacity is None else share * self.opacity)
@@ -90,6 +97,13 @@ class Plan:
         target, here = torch.device(device), self.device
         if target == here or (target.index is None and target.type == here.type):
             return self
+        if target.type == "cuda" and capturing():
+            raise fail(
+                f"{self.method}: apply",
+                got="a plan on the host, while a CUDA graph is captured",
+                expected="a plan that stays where it is",
+                fix="Capture apply(x, buffer.plan) with buffer = augdrop.PlanBuffer(plan), and fill it before replays.",
+            )
         return self._placed(target, non_blocking)
 
     def _placed(self, device: torch.device, non_blocking: bool) -> Plan:
@@ -98,10 +112,12 @@ class Plan:
         packed, tensors = move([t for part in parts for t in part.values()], device, non_blocking)
         moved = iter(tensors)
         own, region, more = ({name: next(moved) for name in part} for part in parts)
-        order = more.pop("order", None)
+        order, own_share = more.get("order"), more.get("lam")
         plan = dataclasses.replace(self, region=self.region.replace(**region).holding(more.get("params")), **own)
         # No fields: a plan is the same plan wherever it is.
         vars(plan).update(_bytes=packed, _order=order, _reach=self.reach)
+        if own_share is not None:
+            vars(plan)["_lam"] = own_share
         return plan
 
     def _parts(self, device: torch.device) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
@@ -110,7 +126,7 @@ class Plan:
         if device.type != "cpu":
             more = self.region.packing()
             if self.partner is not None:
-                more["order"] = self._order_for_writing()
+                more |= {"order": self._order_for_writing(), "lam": self.lam}
         return self._tensors(), self.region.tensors(), more
 
     @property
@@ -198,6 +214,11 @@ class Plan:
             f"Plan({self.method}: {n} of {h}×{w}, {int(self.hit.sum())} hit, {type(self.region).__name__} × {self.fill}"
             f"{partners}, {share:.1%} dropped)"
         )
+
+
+def capturing() -> bool:
+    """Is a CUDA graph being captured on the current stream? Asks no driver where nobody has used one yet."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
 
 
 KINDS: dict[str, type] = {

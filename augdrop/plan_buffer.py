@@ -10,6 +10,7 @@ from torch import Tensor
 
 from augdrop.errors import fail
 from augdrop.plan import Plan, pack
+from augdrop.plan import capturing as capturing
 
 
 class PlanBuffer:
@@ -126,11 +127,6 @@ class PlanBuffer:
 
     def __repr__(self) -> str:
         return f"PlanBuffer({self._first.method}, {len(self)} samples, {len(self._bytes)} bytes on {self.device})"
-
-
-def capturing() -> bool:
-    """Is a CUDA graph being captured on the current stream? Asks no driver where nobody has used one yet."""
-    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
 
 
 class _Stage:

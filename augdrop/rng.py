@@ -42,6 +42,20 @@ class Draws(NamedTuple):
         """``n`` unsigned 64-bit words a sample, uint64 ``[B, n]``: the first halves of the blocks from ``first`` on."""
         return words(self.stream, self.keys, self.epochs, first, n)
 
+    def header(self, chances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Blocks 0 and 1: whether each sample is hit, bool ``[B]``, and the key of its noise, int64 ``[B]``.
+
+        ``chances``: float64 ``[B]``, or ``[1]`` for all.
+        """
+        n = len(self.keys)
+        hit, noise = np.empty(n, np.bool_), np.empty(n, np.int64)
+        _header(*self, chances, hit, noise)
+        return hit, noise
+
+    def order(self) -> np.ndarray:
+        """Block 0: by what the samples of a batch are put in order, float64 ``[B]``."""
+        return self.uniforms(2, first=0)[:, 1]
+
     def __len__(self) -> int:
         return len(self.keys)
 
@@ -142,12 +156,9 @@ def uniforms_reference(stream: np.uint64, keys: np.ndarray, epochs: np.ndarray, 
 
 
 @njit(cache=True, nogil=True)
-def header(stream, keys, epochs):
-    """Blocks 0 and 1 of every sample: uniforms float64 ``[B, 2]`` (gate, order) and noise keys int64 ``[B]``."""
-    pair = np.empty((len(keys), 2))
-    noise = np.empty(len(keys), np.int64)
+def _header(stream, keys, epochs, chances, hit, noise):
     for b in range(len(keys)):
-        pair[b, 0], pair[b, 1] = uniform_pair(stream, keys[b], epochs[b], 0)
+        chance = chances[b if len(chances) > 1 else 0]
+        hit[b] = uniform_pair(stream, keys[b], epochs[b], 0)[0] < chance
         w0, w1, _, _ = block(stream, keys[b], epochs[b], 1)
         noise[b] = np.int64(w0 | (w1 << _S32))
-    return pair, noise

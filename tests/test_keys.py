@@ -113,6 +113,43 @@ def test_mixing_with_the_whole_data_set_is_free_of_batches():
     assert np.abs(np.bincount(partners, minlength=21) - 2000 / 21).max() < 45
 
 
+def test_mixing_with_the_whole_data_set_ends_where_it_ends():
+    dataset = ad.mixed(Pairs(), MIX)
+    assert len(list(dataset)) == 21 and torch.equal(dataset[-1][0], dataset[20][0])
+    with pytest.raises(IndexError):
+        dataset[21]
+
+
+def test_a_choice_mixes_with_the_whole_data_set_and_what_it_erases_keeps_its_label():
+    members = [ad.CutMix(num_classes=4), ad.RandomErasing(p=1.0, fill=0)]
+    for weights in ([1, 0], [0, 1], [1, 1]):
+        chosen = ad.mixed(Pairs(), ad.OneOf(members, weights, seed=7))
+        for i in range(21):
+            x, own = Pairs()[i]
+            image, target = chosen[i]
+            changed = (image != x).any(0).float().mean()
+            assert image.shape == x.shape and target.sum() == 1 and (weights[1] == 1 or target[own] >= 1 - changed)
+            if weights[0] == 0:
+                assert target[own] == 1 and changed > 0
+    with pytest.raises(ad.AugDropError, match="got a Compose; expected one method, or a OneOf"):
+        ad.mixed(Pairs(), ad.Compose([ad.CutMix(num_classes=4), ad.Cutout(4)]))[0]
+
+
+@pytest.mark.parametrize("item", [{"image": photo(0), "label": 1}, (photo(0).numpy(), 1), photo(0)])
+def test_mixed_says_what_items_it_takes(item):
+    with pytest.raises(ad.AugDropError, match=r"item 0: .* expected an image tensor and its label"):
+        ad.mixed([item], MIX)[0]
+
+
+def test_collate_takes_dict_samples_as_a_list():
+    samples = [{"image": photo(i), "boxes": torch.tensor([[2.0, 2, 20, 20]])} for i in range(4)]
+    mix = ad.CutMix(seed=1)
+    (batch,) = DataLoader(ad.keyed(samples, attach=True), 4, collate_fn=ad.collate(mix, list))
+    expected = mix(samples, keys=range(4))
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(batch, expected, strict=True))
+    assert all(torch.equal(a["boxes"], b["boxes"]) for a, b in zip(batch, expected, strict=True))
+
+
 def test_pickled_transforms_keep_their_seed_in_a_spawned_process():
     t = ad.Cutout(8)
     with multiprocessing.get_context("spawn").Pool(1) as pool:

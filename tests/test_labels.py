@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from augdrop import AugDropError, labels, regions
+from augdrop import AugDropError, CutMix, labels, regions
 from tests.helpers import Untouched, plan_of, random_mix
 
 SIZE = (12, 14)
@@ -163,3 +163,13 @@ def test_shares_of_videos_are_means_over_their_frames():
 def test_bad_targets(target, options, message):
     with Untouched(target, options), pytest.raises(AugDropError, match=message):
         labels.mix(target, half(), **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64], ids=str)
+def test_indices_are_mixed_as_one_hot_targets_are(dtype):
+    mix = CutMix(num_classes=5, seed=0)
+    plan, y = mix.plan((32, 3, 16, 16), keys=range(32)), torch.randint(0, 5, (64,)).to(dtype)[::2]
+    for options in ({}, {"smoothing": 0.1}, {"smoothing": 0.2, "multi_label": True}):
+        soft = labels.mix(y, plan, num_classes=5, **options)
+        expected = labels.mix(torch.nn.functional.one_hot(y.long(), 5), plan, **options)
+        torch.testing.assert_close(soft, expected)

@@ -193,12 +193,14 @@ def test_staging_memory_is_written_only_after_its_copy(monkeypatch):
 def test_capture_without_a_buffer_is_refused(monkeypatch):
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    t, plan = planned("Cutout", FIRST)
-    monkeypatch.setattr(dispatch, "capturing", lambda: True)
+    t, plan = planned("CutMix", FIRST)
+    for module in (dispatch, plan_file):
+        monkeypatch.setattr(module, "capturing", lambda: True)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        x = torch.empty(SHAPE, device="cuda")
+        x, y = torch.empty(SHAPE, device="cuda"), torch.empty(len(FIRST), 3, device="cuda")
+    for call in (lambda: t.apply(x, plan), lambda: t(x, y, plan=plan), lambda: plan.to("cuda")):
         with pytest.raises(ad.AugDropError, match=r"while a CUDA graph is captured.*PlanBuffer"):
-            t.apply(x, plan)
+            call()
 
 
 @pytest.mark.cuda
@@ -219,3 +221,21 @@ def test_a_captured_graph_paints_what_was_filled_in(name):
         assert same(y.cpu(), t.apply(images(), plan))
     with pytest.raises(ad.AugDropError, match="PlanBuffer"), torch.cuda.graph(torch.cuda.CUDAGraph()):
         t.apply(x, first, out=y)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("form", ["soft", "pairs"])
+def test_a_captured_graph_mixes_labels_too(form):
+    t, y = ad.CutMix(num_classes=5, targets=form, seed=0), torch.arange(6) % 5
+    there, decided = y.cuda(), [t.plan(SHAPE, keys=keys) for keys in (FIRST, THEN)]
+    buffer = ad.PlanBuffer(decided[0])
+    t.mix_labels(there, buffer.plan, images().cuda())
+    graph, x = torch.cuda.CUDAGraph(), images().cuda()
+    with torch.cuda.graph(graph):
+        mixed = t.mix_labels(there, buffer.plan, x)
+    for plan in (*decided, decided[0]):
+        buffer.fill(plan)
+        graph.replay()
+        for got, want in zip(mixed, t.mix_labels(y, plan, images()), strict=True):
+            assert torch.equal(got.cpu(), want)

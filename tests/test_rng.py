@@ -41,9 +41,12 @@ def test_uniforms_equal_numpy_bit_for_bit(first, n):
 
 
 def test_the_header_is_blocks_0_and_1():
-    pair, noise = rng.header(STREAM, KEYS, EPOCHS)
-    assert pair.tobytes() == rng.uniforms_reference(STREAM, KEYS, EPOCHS, 0, 2).tobytes()
-    assert noise.view(np.uint64).tolist() == rng.words(STREAM, KEYS, EPOCHS, 1, 1)[:, 0].tolist()
+    draws, u = rng.Draws(STREAM, KEYS, EPOCHS), rng.uniforms_reference(STREAM, KEYS, EPOCHS, 0, 2)
+    for chances in (np.array([0.0]), np.array([0.4]), np.array([1.0]), np.linspace(0, 1, len(KEYS))):
+        hit, noise = draws.header(chances)
+        assert hit.tolist() == (u[:, 0] < chances).tolist()
+        assert noise.view(np.uint64).tolist() == rng.words(STREAM, KEYS, EPOCHS, 1, 1)[:, 0].tolist()
+    assert draws.order().tobytes() == u[:, 1].tobytes()
 
 
 def test_a_sample_draws_the_same_in_any_batch():

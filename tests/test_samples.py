@@ -1,6 +1,7 @@
 import collections
 import copy
 import dataclasses
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision import tv_tensors
 
+import augdrop as ad
 from augdrop import AugDropError, Policy, regions
 from augdrop.annotations import ERASING, MIXING
 from augdrop.kernels.dispatch import apply
@@ -28,7 +30,7 @@ def boxes_plan(n, hit=True, mixes=False, size=(H, W)):
     return plan_of(region, hit=torch.full((n,), hit), partner=partner)
 
 
-def run(*inputs, hit=True, mixes=False, options=None, policy=None, getter="default", inplace=False):
+def run(*inputs, hit=True, mixes=False, options=None, policy=None, getter: Any = "default", inplace=False):
     """Unpack, paint one box a sample, put together; the inputs must not change."""
 
     def paint(x, plan, ours):
@@ -485,13 +487,6 @@ BOXES = tv_tensors.BoundingBoxes(torch.ones(1, 4), format="XYXY", canvas_size=(4
         ({"a": tv_tensors.Image(images()), "b": tv_tensors.Image(images()[..., :4])}, "image b: .* share the draw"),
         ({"image": images(), "boxes": BOXES}, r"canvas_size \(4, 4\); expected \(8, 10\)"),
         ({"image": images(), "a": BOXES, "b": BOXES}, "boxes: got two in one container"),
-        (
-            {
-                "image": images(),
-                "boxes": tv_tensors.BoundingBoxes(torch.ones(1, 5), format="XYWHR", canvas_size=(H, W)),
-            },
-            "XYWHR boxes; expected XYXY",
-        ),
         ({"image": images(2), "masks": torch.ones(3, H, W)}, "masks: .* one for each of 2 samples"),
         ({"image": images(2), "boxes": torch.ones(3, 4)}, "boxes: .* as a list of tensors"),
     ],
@@ -499,6 +494,35 @@ BOXES = tv_tensors.BoundingBoxes(torch.ones(1, 4), format="XYXY", canvas_size=(4
 def test_bad_samples(inputs, message):
     with pytest.raises(AugDropError, match=message):
         run(inputs)
+
+
+def test_one_grey_array_is_told_to_add_its_channel():
+    with pytest.raises(AugDropError, match="Add a channel axis"):
+        ad.Cutout(2)(np.ones((H, W), np.uint8))
+
+
+TURNED = tv_tensors.BoundingBoxes(torch.ones(2, 5), format="CXCYWHR", canvas_size=(H, W))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "message"),
+    [
+        ({"boxes": TURNED}, "boxes: got CXCYWHR boxes .* the upright boxes around them"),
+        ({"bboxes": [[1, 2, 5, 8], [0, 0, 3, 3]]}, "boxes: got a list of numbers; .* torch.tensor"),
+        ({"keypoints": [(3.0, 4.0)]}, "keypoints: got a list of numbers; .* torch.tensor"),
+    ],
+)
+def test_what_no_drop_can_change_stays_under_keep_and_is_an_error_otherwise(annotation, message):
+    whole = {"image": images()} | annotation
+    out = run(whole, policy=KEEP)
+    assert all(out[key] is value or out[key] == value for key, value in annotation.items())
+    with pytest.raises(AugDropError, match=message):
+        run(whole, policy=Policy(boxes="filter"))
+    with pytest.raises(AugDropError, match=message):
+        run([whole, whole], policy=KEEP, mixes=True)
+    if "keypoints" not in annotation:
+        with pytest.raises(AugDropError, match=message):
+            ad.RandomErasing(objects="only", p=1.0)(whole)
 
 
 def test_boxes_in_one_tensor_cannot_differ_in_number():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 
 from augdrop.errors import fail, nearest
@@ -45,3 +46,10 @@ def on_gpu(x: Tensor) -> bool:
     if _forced == "cuda" and x.is_cpu:
         return cuda.interpreted() and cuda.fits(x)
     return _forced in (None, "cuda") and cuda.supports(x)
+
+
+def takes(x: Tensor) -> bool:
+    """Whether the kernels for GPUs take ``x`` where its size does not matter: labels and tokens have 64-bit offsets."""
+    if _forced not in (None, "cuda") or x.layout is not torch.strided:
+        return False
+    return cuda.usable(x.device) if x.is_cuda else _forced == "cuda" and cuda.interpreted()

@@ -1,8 +1,8 @@
 """The GPU's operators for torch: each is one launch, and none but the launch itself looks at data.
 
 ``paint`` and ``paint_`` carry out a plan out of place and in place, ``channel_means`` and ``cell_means`` read off the
-image what two fills need. Under fake tensors they do nothing but know their shapes. Autograd passes them by:
-`augdrop.kernels.dispatch` has the gradients.
+image what two fills need, ``soft_labels`` mixes targets. Under fake tensors they do nothing but know their shapes.
+Autograd passes them by: `augdrop.kernels.dispatch` has the gradients.
 """
 
 from __future__ import annotations
@@ -74,6 +74,12 @@ def _cell_means(x: Tensor, hit: Tensor, factor: int) -> Tensor:
     return launch.cell_means(x, hit, factor)
 
 
+def _soft_labels(target: Tensor, *rest: Any) -> Tensor:
+    from augdrop.kernels.gpu import label_launch
+
+    return label_launch.soft_labels(target, *rest)
+
+
 def _fake_channel_means(x: Tensor, hit: Tensor) -> Tensor:
     return x.new_empty((x.shape[0], x.shape[2]))
 
@@ -81,6 +87,17 @@ def _fake_channel_means(x: Tensor, hit: Tensor) -> Tensor:
 def _fake_cell_means(x: Tensor, hit: Tensor, factor: int) -> Tensor:
     b, t, c, h, w = x.shape
     return x.new_empty((b, t, c, -(-h // factor), -(-w // factor)), dtype=working_type(x.dtype))
+
+
+def _fake_soft_labels(
+    target: Tensor, others: Tensor, partner: Tensor | None, own: Tensor, classes: int, keep: float, off: float
+) -> Tensor:
+    return target.new_empty((len(target), classes), dtype=soft_type(target.dtype))
+
+
+def soft_type(dtype: torch.dtype) -> torch.dtype:
+    """What targets of a dtype are mixed to."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 paint = define(f"paint(Tensor x, Tensor(a!) out, {_FILL.format('')}) -> ()", _paint, _nothing)
@@ -106,3 +123,18 @@ channel_means = define("channel_means(Tensor x, Tensor hit) -> Tensor", _channel
 
 cell_means = define("cell_means(Tensor x, Tensor hit, int factor) -> Tensor", _cell_means, _fake_cell_means)
 """Like `augdrop.kernels.statistics.cell_means`; cells of samples that are not hit hold anything."""
+
+soft_labels = define(
+    "soft_labels(Tensor target, Tensor others, Tensor? partner, Tensor own, int classes, float keep, float off)"
+    " -> Tensor",
+    _soft_labels,
+    _fake_soft_labels,
+)
+"""``soft_labels(target, others, partner, own, classes, keep, off)``: the soft targets of `augdrop.labels.mix`.
+
+Args:
+    target, others: class indices ``[B]``, ``[M]``, or targets ``[B, classes]``, ``[M, classes]``, of one dtype.
+    partner: int64 ``[B]``, whose target in ``others`` comes in; None is each sample's own.
+    own: float64 ``[B]``, the weight of ``target``.
+    keep, off: 1 less the smoothing, and what smoothing gives to each class.
+"""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from augdrop.errors import fail
-from augdrop.kernels import backend, cuda
+from augdrop.kernels import backend
+from augdrop.plan import capturing
 
 _library = torch.library.Library("augdrop", "FRAGMENT")
 _library.define("token_gather(Tensor x, Tensor keep, Tensor? order, int prefix) -> Tensor")
@@ -25,11 +26,7 @@ _library.define("token_spread(Tensor x, Tensor source, Tensor? sizes, Tensor tot
 
 def takes(x: Tensor) -> bool:
     """Whether the operators are for ``x``."""
-    # Offsets have 64 bits: what limits images does not limit tokens.
-    forced = backend.forced()
-    if forced not in (None, "cuda") or x.layout is not torch.strided or x.is_complex():
-        return False
-    return cuda.usable(x.device) if x.is_cuda else forced == "cuda" and cuda.interpreted()
+    return not x.is_complex() and backend.takes(x)
 
 
 def merges(x: Tensor, sizes: Tensor | None) -> bool:
@@ -74,7 +71,7 @@ def _moved(device: torch.device, keep: Tensor, order: Tensor | None) -> tuple[Te
     given = (keep,) if order is None else (keep, order)
     if torch.compiler.is_compiling() or any(not t.is_cpu for t in given) or device.type == "cpu":
         return keep.to(device), None if order is None else order.to(device)
-    if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
+    if capturing():
         raise fail(
             "Selection",
             got="a selection on the host, while a CUDA graph is captured",

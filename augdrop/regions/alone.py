@@ -13,11 +13,35 @@ It returns whether the image was hit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 from augdrop.memory import address, data, invoke
 from augdrop.rng import block, uniform_pair
+
+_MOST = 256
+"""Sizes of which a sampler remembers its numbers."""
+
+
+def once_a_size(numbers: Callable[[Any, tuple[int, int]], tuple[float, ...]]) -> Callable[..., tuple[float, ...]]:
+    """A sampler's ``numbers`` that are worked out once for each canvas."""
+
+    @wraps(numbers)
+    def look_up(self: Any, size: tuple[int, int]) -> tuple[float, ...]:
+        try:
+            return self.__dict__["_numbers"][size]
+        except KeyError:
+            known = self.__dict__.setdefault("_numbers", {})
+            if len(known) >= _MOST:
+                known.clear()
+            known[size] = found = numbers(self, size)
+            return found
+
+    return look_up
 
 
 @njit(cache=True, nogil=True)

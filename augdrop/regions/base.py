@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from augdrop.errors import fail
+from augdrop.lazy import Lazy
 from augdrop.regions import spans
 
 NO_BITS = torch.zeros(1, 1, 1, dtype=torch.uint8)
@@ -20,7 +21,7 @@ def blank(beside: Tensor) -> Tensor:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Region:
+class Region(Lazy):
     """Where: one region for each of B samples, on a canvas of ``size = (H, W)`` pixels.
 
     A subclass is a frozen dataclass whose tensor fields have B as their first axis. It defines `mask` in plain torch

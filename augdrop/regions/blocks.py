@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from augdrop.regions import spans
-from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits
+from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits, once_a_size
 from augdrop.regions.base import NO_BITS, Region
 from augdrop.regions.mask import Mask, resample, skip, skip_scale
 from augdrop.rng import FIRST, Draws, uniform_pair
@@ -131,6 +131,7 @@ class RandomBlocks:
     block_size: int | float = 0.1
     alone: ClassVar = staticmethod(_seeds_alone)
 
+    @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
         side = self.block_size if isinstance(self.block_size, int) else max(1, int(self.block_size * min(size)))
         block = (min(side, size[0]), min(side, size[1]))
@@ -140,4 +141,4 @@ class RandomBlocks:
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Blocks:
         height, width, *numbers = self.numbers(size)
-        return Blocks(size, torch.from_numpy(_seeds(*draws, *numbers)), (int(height), int(width)))
+        return Blocks.drawn({"corners": _seeds(*draws, *numbers)}, size=size, block=(int(height), int(width)))

@@ -14,7 +14,7 @@ from torch import Tensor
 from augdrop.errors import fail
 from augdrop.memory import ahead, data
 from augdrop.regions import spans
-from augdrop.regions.alone import batch_of_one, hand_over, is_hit
+from augdrop.regions.alone import batch_of_one, hand_over, is_hit, once_a_size
 from augdrop.regions.base import Region, centres
 from augdrop.rng import FIRST, Draws, block, uniform_pair
 
@@ -120,9 +120,10 @@ class RandomPixels:
     drop_ratio: float = 0.01
     alone: ClassVar = staticmethod(_pixels_alone)
 
+    @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
         return *size, float(self.drop_ratio)
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Mask:
         pixels = bernoulli_map(*draws, np.full(len(draws), float(self.drop_ratio)), *size)
-        return Mask(size, torch.from_numpy(pixels).view(torch.bool))
+        return Mask.drawn({"pixels": pixels.view(np.bool_)}, size=size)

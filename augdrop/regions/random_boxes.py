@@ -14,9 +14,9 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from numba import njit
-from scipy.special import betaincinv
 
-from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits
+from augdrop.beta import quantiles
+from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits, once_a_size
 from augdrop.regions.boxes import Boxes
 from augdrop.rng import FIRST, Draws, uniform_pair
 
@@ -66,11 +66,12 @@ class CentredBoxes:
     n_holes: int = 1
     alone: ClassVar = staticmethod(_centred_alone)
 
+    @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[int, ...]:
         return *size, self.length // 2, self.n_holes
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
-        return Boxes(size, torch.from_numpy(_centred(*draws, *self.numbers(size))))
+        return Boxes.drawn({"boxes": _centred(*draws, *self.numbers(size))}, size=size)
 
 
 @njit(cache=True, nogil=True)
@@ -157,6 +158,7 @@ class AreaBoxes:
     share_area: bool = False
     alone: ClassVar = staticmethod(_erasing_alone)
 
+    @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
         rule = (self.log_ratio, self.attempts, *self.count, self.inside, self.share_area)
         return *size, *self.area, *self.ratio, *rule
@@ -164,7 +166,7 @@ class AreaBoxes:
     def sample(self, draws: Draws, size: tuple[int, int], objects: np.ndarray | None = None) -> Boxes:
         """Draw boxes; with ``objects``, int64 ``[B, M, 4]`` as ``y0, x0, y1, x1``, ``count`` boxes in each object."""
         boxes = _erasing(*draws, _whole(size) if objects is None else objects, *self.numbers(size)[2:])
-        return Boxes(size, torch.from_numpy(boxes))
+        return Boxes.drawn({"boxes": boxes}, size=size)
 
 
 @njit(cache=True, nogil=True)
@@ -202,11 +204,12 @@ class Holes:
     width: tuple[float, float] | tuple[int, int] = (0.1, 0.2)
     alone: ClassVar = staticmethod(_holes_alone)
 
+    @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[int, ...]:
         return *size, *self.count, *_pixels(self.height, size[0]), *_pixels(self.width, size[1])
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
-        return Boxes(size, torch.from_numpy(_holes(*draws, *self.numbers(size))))
+        return Boxes.drawn({"boxes": _holes(*draws, *self.numbers(size))}, size=size)
 
 
 def _pixels(ends: tuple[float, float], side: int) -> tuple[int, int]:
@@ -242,9 +245,10 @@ class BetaBoxes:
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
         u = draws.uniforms(4)
-        lam = u[:, 0] if self.alpha == 1 else betaincinv(self.alpha, self.alpha, u[:, 0])
-        boxes = _beta(lam, u[:, 2], u[:, 3], *size, self.rule == "clipped-odd", self.rule == "inside")
-        return Boxes(size, torch.from_numpy(boxes))
+        boxes = _beta(
+            quantiles(u[:, 0], self.alpha), u[:, 2], u[:, 3], *size, self.rule == "clipped-odd", self.rule == "inside"
+        )
+        return Boxes.drawn({"boxes": boxes}, size=size)
 
 
 @njit(cache=True, nogil=True)
@@ -273,12 +277,13 @@ class MinMaxBoxes:
     high: float = 0.8
     alone: ClassVar = staticmethod(_holes_alone)
 
+    @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[int, ...]:
         (h0, h1), (w0, w1) = ((int(n * self.low), max(int(n * self.high) - 1, int(n * self.low))) for n in size)
         return *size, 1, 1, h0, h1, w0, w1
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
-        return Boxes(size, torch.from_numpy(_holes(*draws, *self.numbers(size))))
+        return Boxes.drawn({"boxes": _holes(*draws, *self.numbers(size))}, size=size)
 
 
 @dataclasses.dataclass(frozen=True)

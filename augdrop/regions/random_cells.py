@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numba import njit
-from scipy.special import betaincinv
 from torch import Tensor
 
+from augdrop.beta import quantiles
 from augdrop.errors import fail
-from augdrop.regions.alone import batch_of_one, hand_over, is_hit
+from augdrop.regions.alone import batch_of_one, hand_over, is_hit, once_a_size
 from augdrop.regions.cells import Cells
 from augdrop.regions.random_boxes import below
 from augdrop.rng import FIRST, Draws, block, uniform_pair
@@ -68,13 +68,14 @@ class RandomCells:
     drop_ratio: float = 0.5
     alone: ClassVar = staticmethod(_hidden_alone)
 
+    @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
         return *size, self.drop_ratio, *self.cell_size
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Cells:
-        sides = np.array(self.cell_size, np.int64)
-        hidden, span = _hidden(*draws, sides, self.drop_ratio, *size)
-        return Cells(size, torch.from_numpy(hidden).view(torch.bool), torch.from_numpy(span))
+        height, width, drop_ratio, *sides = self.numbers(size)
+        cells, span = _hidden(*draws, np.array(sides, np.int64), drop_ratio, height, width)
+        return Cells.drawn({"cells": cells.view(np.bool_), "span": span}, size=size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +96,7 @@ class TopCells:
         if self.alpha is None:
             k = np.full(len(draws), min(self.top_k, n))
         else:
-            lam = betaincinv(self.alpha, self.alpha, draws.uniforms(1)[:, 0])
+            lam = quantiles(draws.uniforms(1)[:, 0], self.alpha)
             k = np.clip((lam * n).astype(np.int64), 1, n)
         return Cells.even(size, top_cells(scores, torch.from_numpy(k)))
 

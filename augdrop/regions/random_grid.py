@@ -7,10 +7,9 @@ import math
 from typing import ClassVar, Literal
 
 import numpy as np
-import torch
 from numba import njit
 
-from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits
+from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits, once_a_size
 from augdrop.regions.grid import Grid, diagonal, pack
 from augdrop.regions.random_boxes import below
 from augdrop.rng import FIRST, Draws, uniform_pair
@@ -26,9 +25,10 @@ def stripe_width(period, ratio, up):
 
 
 @njit(cache=True, nogil=True)
-def _grids(stream, keys, epochs, low, high, ratio, up, rotate, random_offset, corner_y, corner_x):
-    period, width = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
-    offset, angle = np.empty((len(keys), 2), np.int64), np.empty(len(keys))
+def _grids(
+    stream, keys, epochs, period, width, offset, angle,
+    low, high, ratio, up, rotate, random_offset, corner_y, corner_x,
+):  # fmt: skip
     for b in range(len(keys)):
         u, v = uniform_pair(stream, keys[b], epochs[b], FIRST)
         s, t = uniform_pair(stream, keys[b], epochs[b], FIRST + 1)
@@ -39,7 +39,6 @@ def _grids(stream, keys, epochs, low, high, ratio, up, rotate, random_offset, co
         else:
             offset[b, 0], offset[b, 1] = corner_y - width[b], corner_x - width[b]
         angle[b] = below(v, rotate)
-    return period, width, offset, angle
 
 
 @njit(cache=True, nogil=True)
@@ -47,8 +46,9 @@ def _grids_alone(images, draw, painter, height, width, side, stripes, *numbers):
     if not is_hit(draw):
         return False
     stream, key, epoch = batch_of_one(draw)
-    period, stripe, offset, angle = _grids(stream, key, epoch, *numbers)
-    hand_over(images, draw, painter, pack(period, stripe, offset, angle, stripes, height, width, side), no_bits())
+    lattice = np.empty(1, np.int64), np.empty(1, np.int64), np.empty((1, 2), np.int64), np.empty(1)
+    _grids(stream, key, epoch, *lattice, *numbers)
+    hand_over(images, draw, painter, pack(*lattice, stripes, height, width, side), no_bits())
     return True
 
 
@@ -73,6 +73,7 @@ class RandomGrid:
     random_offset: bool = True
     alone: ClassVar = staticmethod(_grids_alone)
 
+    @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
         low, high = (v if isinstance(v, int) else max(2, int(v * min(size))) for v in self.period)
         side, (h, w) = diagonal(*size), size
@@ -82,5 +83,8 @@ class RandomGrid:
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Grid:
         _, _, _, stripes, *numbers = self.numbers(size)
-        period, width, offset, angle = (torch.from_numpy(v) for v in _grids(*draws, *numbers))
-        return Grid(size, period, width, offset, angle, bool(stripes))
+        n = len(draws)
+        lattice = {"period": np.empty(n, np.int64), "width": np.empty(n, np.int64)}
+        lattice |= {"offset": np.empty((n, 2), np.int64), "angle": np.empty(n)}
+        _grids(*draws, *lattice.values(), *numbers)
+        return Grid.drawn(lattice, size=size, stripes=bool(stripes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ import torch
 from torch import Tensor
 
 from augdrop.annotations.objects import Objects
-from augdrop.errors import fail
+from augdrop.errors import AugDropError, fail
 from augdrop.samples import edge, roles
 from augdrop.samples.roles import Column
-from augdrop.samples.tree import Path, at
+from augdrop.samples.tree import Path, at, leaves
 
 AS_GIVEN = "boxes as given"
 """A field that carries boxes of another format along, so that those that did not change come back bit for bit."""
@@ -95,6 +96,29 @@ def annotated(
     return [*(_with_fields(root, home, found, sizes) for home in homes.values()), *single]
 
 
+def unmovable(root: Any) -> dict[str, AugDropError]:
+    """Boxes and keypoints in a form that no drop can change, and the error to raise where one would have to."""
+    errors = {}
+    for path, leaf in leaves(root):
+        key = roles.key_of(path)
+        part = "boxes" if key in roles.BOXES else "keypoints" if key in roles.KEYPOINTS else None
+        if edge.is_rotated(leaf):
+            errors["boxes"] = fail(
+                "boxes",
+                got=f"{leaf.format.value} boxes that would have to change",
+                expected="XYXY, XYWH or CXCYWH",
+                fix="Give the upright boxes around them; rotated ones stay as they are under Policy(boxes='keep').",
+            )
+        elif part is not None and isinstance(leaf, Real):
+            errors[part] = fail(
+                part,
+                got="a list of numbers",
+                expected="a tensor, an array or a tv_tensor",
+                fix=f"Pass torch.tensor({part}), or Policy({part}='keep').",
+            )
+    return errors
+
+
 def row_of(leaf: Any, column: Column, b: int) -> Tensor:
     """A sample's value as a plain tensor."""
     value = edge.to_plain(leaf)
@@ -112,7 +136,7 @@ def row_of(leaf: Any, column: Column, b: int) -> Tensor:
 
 def _kind(root: Any, column: Column, sizes: list[tuple[int, int]]) -> str | None:
     leaf = at(root, column.path)
-    kind = roles.role(column.name, leaf)
+    kind = None if edge.is_rotated(leaf) else roles.role(column.name, leaf)
     if kind is not None or not roles.is_array(leaf):
         return None if kind == "keys" else kind
     # Segmentation data sets call their masks labels or targets.

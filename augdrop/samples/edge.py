@@ -70,6 +70,13 @@ def to_image(leaf: Any) -> Tensor:
         colours = array.shape[-1] - leaf.mode.endswith("A")
         return _from_array(np.ascontiguousarray(array[..., :colours])).movedim(-1, -3)
     if isinstance(leaf, np.ndarray):
+        if leaf.ndim < 3:
+            raise fail(
+                "image",
+                got=f"an array {leaf.shape}",
+                expected="H×W×C",
+                fix="Add a channel axis to a grey image: array[..., None].",
+            )
         return _from_array(leaf).movedim(-1, -3)
     return to_plain(leaf)
 
@@ -111,6 +118,11 @@ def _to_pil(array: np.ndarray, leaf: PIL.Image.Image) -> PIL.Image.Image:
     return image
 
 
+def is_rotated(leaf: Any) -> bool:
+    """Are these boxes with an angle?"""
+    return isinstance(leaf, tv_tensors.BoundingBoxes) and leaf.format.value not in ("XYXY", "XYWH", "CXCYWH")
+
+
 def has_corners(boxes: Any) -> bool:
     """Are boxes given as ``x0, y0, x1, y1``? Plain tensors and arrays are."""
     return not isinstance(boxes, tv_tensors.BoundingBoxes) or boxes.format.value == "XYXY"
@@ -132,14 +144,7 @@ def from_corners(boxes: Tensor, leaf: tv_tensors.BoundingBoxes) -> Tensor:
 
 
 def check_geometry(leaf: Any, size: tuple[int, int], where: str) -> None:
-    """Raise for a tv_tensor of another canvas than ``size = (H, W)``, or for rotated boxes."""
-    if isinstance(leaf, tv_tensors.BoundingBoxes) and leaf.format.value not in ("XYXY", "XYWH", "CXCYWH"):
-        raise fail(
-            where,
-            got=f"{leaf.format.value} boxes",
-            expected="XYXY, XYWH or CXCYWH",
-            fix="Convert rotated boxes with v2.ConvertBoundingBoxFormat.",
-        )
+    """Raise for a tv_tensor of another canvas than ``size = (H, W)``."""
     canvas = getattr(leaf, "canvas_size", size)
     if tuple(canvas) != tuple(size):
         raise fail(

@@ -32,7 +32,8 @@ from augdrop.tokens.random_keep import RandomKeep
 from augdrop.tokens.random_ltd import GrowingLength, random_ltd
 from augdrop.tokens.reducer import Reduced, Reducer, Seen, compose
 from augdrop.tokens.region_keep import RegionKeep, from_plan
-from augdrop.tokens.selection import Selection, from_mask
+from augdrop.tokens.rows import from_mask
+from augdrop.tokens.selection import Selection
 from augdrop.tokens.simmim import SimMIM, simmim_loss
 from augdrop.tokens.span import Span
 from augdrop.tokens.token_dropping import ImportanceTable, TokenDropping, drop_middle, sctd_loss

@@ -15,7 +15,8 @@ from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import FIRST, Draws, uniform_pair
 from augdrop.tokens.base import Selector
-from augdrop.tokens.selection import Selection, from_mask
+from augdrop.tokens.rows import from_mask
+from augdrop.tokens.selection import Selection
 
 TRIES = 10
 """How often a rectangle is drawn anew before a mask is left as it is."""

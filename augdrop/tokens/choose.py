@@ -7,7 +7,8 @@ from torch import Tensor
 
 from augdrop.errors import fail
 from augdrop.tokens.budgets import Budget, Count, Ratio
-from augdrop.tokens.selection import Selection, from_mask
+from augdrop.tokens.rows import from_mask
+from augdrop.tokens.selection import Selection
 
 
 def choose(

@@ -14,6 +14,7 @@ from augdrop.errors import fail
 from augdrop.tokens.actions import drop, highest, places, unchanged
 from augdrop.tokens.budgets import kept
 from augdrop.tokens.reducer import Reduced, Reducer, Seen
+from augdrop.tokens.rows import take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,9 +181,9 @@ def restore(
     there = source >= 0
     # Keyframe first, the kept ones' places count up.
     rows = source if rule == "index" else grid.back(grid.first(there).cumsum(1) - 1)
-    rows = rows.clamp(min=0) + torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
-    full = x.flatten(0, 1).index_select(0, rows.flatten()).view(*source.shape, -1)
-    return torch.where(there[..., None], full, torch.as_tensor(fill, dtype=x.dtype, device=x.device))
+    return torch.where(
+        there[..., None], take(x, rows.clamp(min=0)), torch.as_tensor(fill, dtype=x.dtype, device=x.device)
+    )
 
 
 def kept_ids(source: Tensor, grid: TokenGrid) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from augdrop.errors import fail
 from augdrop.kernels.noise import law, values
 from augdrop.keys import Ids
 from augdrop.pairing import pair
-from augdrop.rng import FIRST, Draws, header, stream_key
+from augdrop.rng import FIRST, Draws, stream_key
 from augdrop.tokens.block_mask import BlockMask
 from augdrop.tokens.selection import Selection
 
@@ -76,10 +77,10 @@ class GMML(BlockMask):
         numbers = self.numbers(draws, total)
         groups = Draws(stream_key(self.seed or 0, f"{type(self).__name__}/groups"), draws.keys, draws.epochs)
         chance = torch.from_numpy(groups.uniforms(total + 1, FIRST)).gather(1, numbers).to(x.device)
-        (pairs, noise_keys), patches = header(*draws), x[:, self.prefix :]
+        noise_keys, patches = draws.words(1, first=1)[:, 0].view(np.int64), x[:, self.prefix :]
         normal, own = law(x.dtype, True, None, None), torch.from_numpy(noise_keys).to(x.device)
         made = values(normal, own, patches.shape[1:].numel(), x.dtype)
-        others = patches[torch.from_numpy(pair(pairs[:, 1], "sample")[0]).to(x.device)]
+        others = patches[torch.from_numpy(pair(draws.order(), "sample")[0]).to(x.device)]
         new = torch.where((chance < self.noise + self.other)[..., None], others, 0)
         new = torch.where((chance < self.noise)[..., None], made.view_as(patches), new)
         patches = torch.where((numbers > 0).to(x.device)[..., None], new, patches)

@@ -14,6 +14,7 @@ from augdrop.keys import Ids
 from augdrop.tokens.base import Selector
 from augdrop.tokens.models.family import Family
 from augdrop.tokens.reducer import Reduced, compose
+from augdrop.tokens.rows import take
 from augdrop.tokens.selection import Selection
 
 
@@ -115,9 +116,7 @@ class Log:
         if features.shape[1] != length:
             source = source[:, prefix:] - prefix
         source = source.to(features.device)
-        rows = source.clamp(min=0) + torch.arange(len(source), device=source.device)[:, None] * features.shape[1]
-        out = features.flatten(0, 1).index_select(0, rows.flatten()).view(*source.shape, -1)
-        return out.masked_fill((source < 0)[..., None], fill)
+        return take(features, source.clamp(min=0)).masked_fill((source < 0)[..., None], fill)
 
 
 def _source(selection: Selection) -> Tensor:

@@ -16,7 +16,8 @@ from augdrop.errors import fail
 from augdrop.keys import Ids
 from augdrop.rng import FIRST, Draws, uniform_pair
 from augdrop.tokens.base import Selector
-from augdrop.tokens.selection import Selection, from_mask
+from augdrop.tokens.rows import from_mask
+from augdrop.tokens.selection import Selection
 
 TRIES = 20
 """How often places are drawn anew before one target less is kept out of the context."""

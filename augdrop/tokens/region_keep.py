@@ -13,7 +13,8 @@ from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.rng import Draws
 from augdrop.tokens.base import Selector
-from augdrop.tokens.selection import Selection, from_mask
+from augdrop.tokens.rows import from_mask
+from augdrop.tokens.selection import Selection
 
 
 def from_plan(plan: Plan | Plans, patch: int | tuple[int, int], min_share: float = 0.5, prefix: int = 0) -> Selection:

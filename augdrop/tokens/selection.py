@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from augdrop.errors import AugDropError, fail
 from augdrop.plan import move
 from augdrop.serialize import decode, encode
+from augdrop.tokens.rows import ascend, from_mask, masked, on_host, restored, take
 
 VERSION = 1
 Polarity = Literal["kept", "removed"]
@@ -75,21 +75,11 @@ class Selection:
             )
         if self.prefix < 0:
             raise fail("Selection: prefix", got=self.prefix, expected="0 or more", fix="A class token is 1.")
-        # Neither in a graph nor on a GPU, where to look would be to wait.
-        if self.keep.device.type == "cpu" and type(self.keep) is Tensor and not torch.compiler.is_compiling():
-            self._check_rows(self.keep.numpy())
-
-    def _check_rows(self, keep: np.ndarray) -> None:
-        # A place beyond the last would be a token of the next sample.
-        before, after = keep[:, :-1], keep[:, 1:]
-        if self.padded:
-            good = (((before < after) & (before >= 0)) | (after == -1)).all() and keep.min(initial=0) >= -1
-            good = good and keep.max(initial=0) < self.total
-        else:  # ends say it of rows that ascend
-            good = (before < after).all() and keep[:, 0].min(initial=0) >= 0 and keep[:, -1].max(initial=0) < self.total
-        if good:
+        keep = on_host(self.keep)
+        if keep is None or ascend(keep, self.total, self.padded):
             return
-        if not self.padded and keep[:, -1].min() == -1:
+        # A place beyond the last would be a token of the next sample.
+        if not self.padded and self.keep[:, -1].min() == -1:
             raise fail(
                 "Selection: keep",
                 got="samples that keep different numbers of tokens",
@@ -123,6 +113,9 @@ class Selection:
     @property
     def restore(self) -> Tensor:
         """int64 ``[B, N]``: each token's place in the sequence of kept tokens followed by the others, ascending."""
+        if (keep := on_host(self.keep)) is not None:
+            order = keep[:0] if self.order is None else self.order.contiguous().numpy()
+            return torch.from_numpy(restored(keep, order, self.total))
         kept, k = self.mask("kept"), self.keep.shape[1]
         places = torch.where(kept, kept.cumsum(1) - 1, k + (~kept).cumsum(1) - 1)
         if self.order is None:
@@ -136,6 +129,8 @@ class Selection:
         """bool ``[B, N]``, True for the tokens that are ``"kept"``, or that are ``"removed"``."""
         if polarity not in ("kept", "removed"):
             raise fail("Selection.mask", got=repr(polarity), expected="'kept' or 'removed'", fix="Say which is True.")
+        if (keep := on_host(self.keep)) is not None:
+            return torch.from_numpy(masked(keep, self.total, polarity == "kept"))
         mask = torch.full((len(self), self.total + 1), polarity == "removed", device=self.device)
         # What pads a row goes to a column that is cut off.
         mask.scatter_(1, torch.where(self.keep < 0, self.total, self.keep), polarity == "kept")
@@ -156,12 +151,7 @@ class Selection:
         if token_ops.takes(x):
             return token_ops.gather(x, self.keep, self.order, prefix)
         ids = self.ids.to(x.device)
-        rows = ids.clamp(min=0) + prefix
-        if prefix:
-            rows = torch.cat([torch.arange(prefix, device=x.device).expand(len(rows), -1), rows], 1)
-        # Whole rows of one long table: several times as fast as an index for each element.
-        rows = rows + torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
-        out = x.flatten(0, 1).index_select(0, rows.flatten()).view(*rows.shape, *x.shape[2:])
+        out = take(x, ids.clamp(min=0), prefix)
         padded = self._padding(ids, prefix)
         return out if padded is None else out.masked_fill(padded.view(*padded.shape, *[1] * (x.ndim - 2)), 0)
 
@@ -181,21 +171,16 @@ class Selection:
         prefix = self._prefix_of(y, self.keep.shape[1])
         if token_ops.takes(y):
             return token_ops.scatter(y, self.keep, self.order, prefix, self.total, fill)
-        restore = self.restore.to(y.device)
-        rows = restore.clamp(max=self.keep.shape[1] - 1) + prefix
-        if prefix:
-            rows = torch.cat([torch.arange(prefix, device=y.device).expand(len(rows), -1), rows], 1)
-        rows = rows + torch.arange(len(y), device=y.device)[:, None] * y.shape[1]
-        out = y.flatten(0, 1).index_select(0, rows.flatten()).view(*rows.shape, *y.shape[2:])
-        removed = torch.zeros(rows.shape, dtype=torch.bool, device=y.device)
+        out = take(y, self.restore.to(y.device).clamp(max=self.keep.shape[1] - 1), prefix)
+        removed = torch.zeros(out.shape[:2], dtype=torch.bool, device=y.device)
         removed[:, prefix:] = self.mask("removed").to(y.device)
         removed = removed.view(*removed.shape, *[1] * (y.ndim - 2))
         if isinstance(fill, (int, float)):
             return out.masked_fill(removed, fill)
-        fill = fill.to(out)
-        if fill.ndim == y.ndim and fill.shape[1] == self.total and prefix:
-            fill = torch.cat([out[:, :prefix], fill], 1)
-        return torch.where(removed, fill, out)
+        tokens: Tensor = fill.to(out)
+        if tokens.ndim == y.ndim and tokens.shape[1] == self.total and prefix:
+            tokens = torch.cat([out[:, :prefix], tokens], 1)
+        return torch.where(removed, tokens, out)
 
     def labels(self, y: Tensor) -> Tensor:
         """The dense targets ``[B, N, ...]`` of the kept tokens, ``[B, K, ...]``; -100 where a sample keeps fewer."""
@@ -311,17 +296,3 @@ class Selection:
         grid = f", grid {'×'.join(map(str, self.grid))}" if self.grid else ""
         prefix = f", prefix {self.prefix}" if self.prefix else ""
         return f"Selection({kept} of {self.total} tokens a sample, {len(self)} samples{grid}{prefix})"
-
-
-def from_mask(kept: Tensor) -> tuple[Tensor, bool]:
-    """``keep`` and ``padded`` of a selection, from a mask bool ``[B, N]``, True where kept.
-
-    Example:
-        >>> from_mask(torch.tensor([[True, False, True], [False, True, False]]))
-        (tensor([[ 0,  2],
-                [ 1, -1]]), True)
-    """
-    n = kept.shape[1]
-    most, least = (int(v) for v in kept.sum(1).aminmax()[::-1]) if len(kept) else (1, 1)
-    places = torch.where(kept, torch.arange(n, device=kept.device), n).sort(1).values[:, : max(1, most)]
-    return torch.where(places == n, -1, places), least != max(1, most)

@@ -12,6 +12,7 @@ from augdrop.checks import check_whole
 from augdrop.citation import Citation
 from augdrop.tokens.actions import unchanged
 from augdrop.tokens.reducer import Reduced, Reducer, Seen
+from augdrop.tokens.rows import take
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,7 @@ def merge(x: Tensor, source: Tensor, length: int, sizes: Tensor | None = None) -
         means, total = token_ops.merge(x, source, length, sizes)
         return Reduced(means, source, total)
     sizes = torch.ones(b, t, device=x.device) if sizes is None else sizes
-    # Whole rows of one long table, as in Selection.gather.
+    # Whole rows of one long table, as in `augdrop.tokens.rows.take`.
     rows = (source + torch.arange(b, device=x.device)[:, None] * length).flatten()
     total = torch.zeros(b * length, device=x.device).index_add(0, rows, sizes.float().flatten()).view(b, length)
     # Shares rather than sums that are divided: what has not merged stays as it is, bit for bit.
@@ -122,6 +123,4 @@ def unmerge(y: Tensor, source: Tensor, fill: float = 0.0) -> Tensor:
         >>> unmerge(torch.tensor([[[5.0], [7.0]]]), torch.tensor([[1, 0, 1, -1]])).flatten().tolist()
         [7.0, 5.0, 7.0, 0.0]
     """
-    rows = source.clamp(min=0) + torch.arange(len(y), device=y.device)[:, None] * y.shape[1]
-    out = y.flatten(0, 1).index_select(0, rows.flatten()).view(*source.shape, -1)
-    return out.masked_fill((source < 0)[..., None], fill)
+    return take(y, source.clamp(min=0)).masked_fill((source < 0)[..., None], fill)

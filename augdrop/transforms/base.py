@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from functools import lru_cache
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import Tensor
@@ -64,6 +65,7 @@ class Transform(v2.Transform):
         self._place = ""
         # In shared memory: persistent DataLoader workers see the epoch that the main process sets.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._now = self._epoch.numpy()  # the same number, read in a quarter of the time
         self._bind(self.seed, "")
         compiled.register(self)
 
@@ -94,7 +96,7 @@ class Transform(v2.Transform):
         self, batch: int, keys: Ids | None = None, epoch: Ids | None = None, carried: Tensor | None = None
     ) -> Draws:
         """The random numbers of a batch under this transform's stream."""
-        return Draws(self._stream, *resolve(keys, epoch, batch, int(self._epoch.item()), carried))
+        return Draws(self._stream, *resolve(keys, epoch, batch, self._now.item(), carried))
 
     def decide(self, x: Tensor, draws: Draws, **given: Any) -> Plan | Plans:
         """The plan for images ``x`` (their shape is all that counts, unless ``uses_pixels``)."""
@@ -153,6 +155,8 @@ class Transform(v2.Transform):
             target = inputs[1:]
             # Labels first: if they are wrong, nothing has been painted yet.
             if target and self.mixes:
+                if isinstance(plan, Plan) and x.is_cuda and target[0].device == x.device and len(plan) == len(x):
+                    plan = plan.to(x.device)  # one copy for labels and pixels
                 target = (self.mix_labels(target[0], plan, x),)
             x = self.apply(x, plan, inplace=inplace, out=out)
             return (x, *target) if target else x
@@ -192,8 +196,12 @@ class Transform(v2.Transform):
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_now"}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._now = self._epoch.share_memory_().numpy()
         compiled.register(self)
 
 
@@ -205,6 +213,13 @@ class Shape:
 
     def __len__(self) -> int:
         return self.shape[0]
+
+
+@lru_cache(256)
+def unseen(shape: tuple[int, ...]) -> tuple[Tensor, int]:
+    """A `Shape` that passes for images, and how many samples they are."""
+    images = cast(Tensor, Shape(shape))
+    return images, batch_size(images)
 
 
 def batch_size(x: Tensor) -> int:

@@ -1,7 +1,8 @@
 """Transforms inside ``torch.compile``: a transform is one operator, which the compiler does not look into.
 
 The operator also returns what its gradient needs (the mask, partners and weights) and what labels do, so that both are
-plain torch and the randomness is drawn once. What nobody needs is empty: images seldom have gradients.
+plain torch and the randomness is drawn once. What nobody needs is empty: images seldom have gradients. No two results
+share memory, which torch refuses: partners, own shares and weights are the rows of one.
 """
 
 from __future__ import annotations
@@ -43,12 +44,13 @@ def call(transform: Transform, inputs: tuple[Any, ...], keys: Any, epoch: Any, u
     epoch = torch.as_tensor(epoch) if epoch is not None else None
     x = inputs[0]
     grad = x.requires_grad and torch.is_grad_enabled()
-    painted, _, partner, _, lam = torch.ops.augdrop.transform(x, transform._handle, keys, epoch, grad)
+    painted, _, numbers = torch.ops.augdrop.transform(x, transform._handle, keys, epoch, grad)
     if len(inputs) == 1:
         return painted
-    y, lam = inputs[1], lam.detach()
+    y = inputs[1]
     if not transform.mixes:
         return painted, y
+    partner, lam = numbers[0], numbers[1].view(torch.float64)
     if len(lam) != len(y) and x.ndim == 5:
         lam, partner = labels.OverFrames.of(_Shares(partner, lam), x.shape[1])
     if transform.label_options()["form"] == "pairs":  # type: ignore[index]
@@ -65,47 +67,55 @@ _OUTSIDE_GRAPHS = (torch.Tag.cudagraph_unsafe,) if hasattr(torch.Tag, "cudagraph
 )
 def _transform(
     x: Tensor, handle: int, keys: Tensor | None, epoch: Tensor | None, grad: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The images; the mask, bool ``[B, H, W]``; partner, own share and its weight, 8 bytes each, int64 ``[3, B]``."""
     transform = _live[handle]
-    painted, plan = transform.with_plan(x, keys=keys, epoch=epoch)
-    n = len(plan) if grad or transform.mixes else 0
-    # The share of each sample's dropped pixels that its partner gives: none where nothing is mixed.
-    weight = torch.zeros(n, dtype=torch.float64)
-    if n and plan.partner is not None:
-        weight = torch.ones(n, dtype=torch.float64) if plan.opacity is None else plan.opacity.clone()
-    partner = torch.arange(n) if plan.partner is None or not n else plan.partner.clone()
-    lam = plan.lam if n else torch.empty(0, dtype=torch.float64)
+    if x.is_cuda and not hasattr(transform, "transforms"):
+        # One copy for pixels and labels.
+        plan: Any = transform.decide(x, transform.draws(1 if x.ndim == 3 else len(x), keys, epoch))
+        plan = plan.to(x.device)
+        painted = transform.apply(x, plan)
+    else:
+        painted, plan = transform.with_plan(x, keys=keys, epoch=epoch)
     mask = plan.mask() if grad else torch.empty(0, *x.shape[-2:], dtype=torch.bool)
-    rest = [mask, partner, weight, lam]
-    if x.is_cuda and n:
-        rest = move(rest, x.device, non_blocking=True)[1]
-    return painted, *(v.to(x.device) for v in rest)  # type: ignore[return-value]
+    numbers = _numbers_of(plan) if transform.mixes else torch.empty(3, 0, dtype=torch.int64)
+    return painted, _there(mask, x), _there(numbers, x)
+
+
+def _numbers_of(plan: Any) -> Tensor:
+    own, partner = plan.lam, plan.partner
+    if partner is None:
+        partner = torch.arange(len(own), device=own.device)
+    # The share of each sample's dropped pixels that its partner gives: none where nothing is mixed.
+    weight = torch.zeros_like(own) if plan.partner is None else plan.opacity
+    weight = torch.ones_like(own) if weight is None else weight
+    return torch.stack([partner, own.view(torch.int64), weight.view(torch.int64)])
+
+
+def _there(made: Tensor, x: Tensor) -> Tensor:
+    return move([made], x.device, non_blocking=True)[1][0] if x.is_cuda and made.is_cpu else made
 
 
 @_transform.register_fake
-def _(
-    x: Tensor, handle: int, keys: Tensor | None, epoch: Tensor | None, grad: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    n = 0
-    if grad or _live[handle].mixes:
-        frames = x.shape[1] if x.ndim == 5 and getattr(_live[handle], "per_frame", False) else 1
-        n = 1 if x.ndim == 3 else x.shape[0] * frames
+def _(x: Tensor, handle: int, keys: Tensor | None, epoch: Tensor | None, grad: bool) -> tuple[Tensor, Tensor, Tensor]:
+    frames = x.shape[1] if x.ndim == 5 and getattr(_live[handle], "per_frame", False) else 1
+    n = 1 if x.ndim == 3 else x.shape[0] * frames
     mask = x.new_empty((n if grad else 0, *x.shape[-2:]), dtype=torch.bool)
-    numbers = [x.new_empty(n, dtype=dtype) for dtype in (torch.int64, torch.float64, torch.float64)]
-    return torch.empty_like(x), mask, *numbers  # type: ignore[return-value]
+    return torch.empty_like(x), mask, x.new_empty((3, n if _live[handle].mixes else 0), dtype=torch.int64)
 
 
 def _save(ctx: Any, inputs: Any, output: Any) -> None:
-    ctx.save_for_backward(*output[1:4])
+    ctx.save_for_backward(*output[1:])
     ctx.shares_pixels = _live[inputs[1]].mixes
 
 
 def _backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None, None, None, None]:
-    mask, partner, weight = ctx.saved_tensors
+    mask, numbers = ctx.saved_tensors
     flat = grad.reshape(len(mask), -1, *mask.shape[1:])
     painted = mask[:, None]
     if not ctx.shares_pixels:
         return flat.masked_fill(painted, 0).reshape(grad.shape), None, None, None, None
+    partner, weight = numbers[0], numbers[2].view(torch.float64)
     # An erased sample of a choice among methods is its own partner, and gives itself nothing.
     itself = partner == torch.arange(len(partner), device=partner.device)
     given = torch.where(itself, 0, weight).to(grad.dtype)[:, None, None, None] * painted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from augdrop.plan import Plan
 from augdrop.plans import Plans, restrict
 from augdrop.rng import Draws
 from augdrop.samples.edge import is_plain
-from augdrop.transforms.base import Shape, Transform, batch_size
+from augdrop.transforms.base import Transform, batch_size, unseen
 
 
 class _Composition(Transform):
@@ -110,8 +110,8 @@ class Compose(_Composition):
 
     def plan(self, shape: tuple[int, ...], *, keys: Any = None, epoch: Any = None, **given: Any) -> Plans:
         """Decide for images of ``shape`` without seeing them; see `RegionalDropout.plan`."""
-        images = cast(Tensor, Shape(tuple(shape)))
-        return self.decide(images, self.draws(batch_size(images), keys, epoch), **given)
+        images, batch = unseen(tuple(shape))
+        return self.decide(images, self.draws(batch, keys, epoch), **given)
 
     def apply(
         self, x: Tensor, plan: Plans, *, inplace: bool = False, out: Tensor | None = None, source: Tensor | None = None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Unpack
 
-import torch
-from scipy.special import betaincinv
-from torch import Tensor
+import numpy as np
 
+from augdrop.beta import quantiles
 from augdrop.checks import check_positive
 from augdrop.citation import Citation
 from augdrop.fills import Partner
@@ -48,6 +47,5 @@ class Mixup(RegionalDropout):
         super().__init__(where=Everywhere(), fill=Partner(), **options)
         self.alpha = alpha
 
-    def opacity(self, draws: Draws) -> Tensor:
-        u = draws.uniforms(1)[:, 0]
-        return torch.from_numpy(1 - (u if self.alpha == 1 else betaincinv(self.alpha, self.alpha, u)))
+    def opacity(self, draws: Draws) -> np.ndarray:
+        return 1 - quantiles(draws.uniforms(1)[:, 0], self.alpha)

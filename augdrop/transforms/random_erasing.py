@@ -97,7 +97,7 @@ class RandomErasing(RegionalDropout):
         self.objects = objects
         self.uses_boxes = objects is not None
         self._alone &= objects is None
-        self._blind = type(self).inputs is RandomErasing.inputs
+        self._blind = objects is None and type(self).inputs is RandomErasing.inputs
 
     def inputs(
         self, x: Tensor, partner: np.ndarray | None, boxes: list[Tensor] | None = None, **given: Any

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, Unpack, cast
+from functools import lru_cache
+from typing import Any, Protocol, Unpack
 
 import numpy as np
 import torch
@@ -18,10 +19,10 @@ from augdrop.keys import resolve_one
 from augdrop.pairing import PER, dataset_partners, pair
 from augdrop.plan import Plan
 from augdrop.regions.base import Region
-from augdrop.rng import Draws, header, stream_key
+from augdrop.rng import Draws, stream_key
 from augdrop.samples import edge
 from augdrop.transforms import single
-from augdrop.transforms.base import Shape, Transform, batch_size
+from augdrop.transforms.base import Transform, batch_size, unseen
 from augdrop.transforms.options import MIX_OPTIONS, OPTIONS, MixOptions, advice
 
 
@@ -114,40 +115,37 @@ class RegionalDropout(Transform):
             epoch: one integer, or ``[B]``.
             given: inputs of the method, such as ``scores`` for Attentive CutMix.
         """
-        images = cast(Tensor, Shape(tuple(shape)))
-        return self.decide(images, self.draws(batch_size(images), keys, epoch), **given)
+        images, batch = unseen(tuple(shape))
+        return self.decide(images, self.draws(batch, keys, epoch), **given)
 
     def decide(self, x: Tensor, draws: Draws, *, partners: Tensor | None = None, **given: Any) -> Plan:
-        size = (x.shape[-2], x.shape[-1])
-        frames = x.shape[1] if self.per_frame and x.ndim == 5 else 0
-        gate, noise = header(*draws)
-        partner = lead = None
+        shape = x.shape
+        size = (shape[-2], shape[-1])
+        frames = shape[1] if self.per_frame and len(shape) == 5 else 0
+        p = self.p
+        hit, noise = draws.header(_chances(p, draws.epochs) if callable(p) else _chance(p))
+        partner = None
         if self.mixes:
-            partner, lead = pair(gate[:, 1], self.per)
+            partner, lead = pair(draws.order(), self.per)
+            if self.per != "sample":
+                hit, draws = hit[lead], Draws(draws.stream, draws.keys[lead], draws.epochs[lead])
             if partners is not None:
                 partner = np.arange(len(draws))
-            if self.per != "sample":
-                gate, draws = gate[lead], Draws(draws.stream, draws.keys[lead], draws.epochs[lead])
-        chance = self.p(draws.epochs) if callable(self.p) else self.p
-        hit = gate[:, 0] < chance
-        if partner is not None and partners is None and len(draws) == 1:
-            hit = np.zeros(1, bool)
+            elif len(draws) == 1:
+                hit = np.zeros(1, bool)
         where = draws
         if frames:
             where, hit, noise, partner = _each_frame(draws, frames, hit, noise, partner)
-        seen, whose = (x, partner) if partners is None else (partners, None)
-        region = self.where.sample(where, size, **self.inputs(seen, whose, **given))
-        return Plan(
-            type(self).__name__,
-            region,
-            self.fill,
-            torch.from_numpy(hit),
-            torch.from_numpy(where.keys),
-            torch.from_numpy(where.epochs),
-            torch.from_numpy(noise),
-            None if partner is None else torch.from_numpy(partner),
-            self.opacity(where),
-        )
+        if self._blind and not given:
+            region = self.where.sample(where, size)
+        else:
+            seen, whose = (x, partner) if partners is None else (partners, None)
+            region = self.where.sample(where, size, **self.inputs(seen, whose, **given))
+        numbers = {
+            **{"hit": hit, "keys": where.keys, "epochs": where.epochs, "noise": noise},
+            **{"partner": partner, "opacity": self.opacity(where) if self.mixes else None},
+        }
+        return Plan.drawn(numbers, method=type(self).__name__, region=region, fill=self.fill)
 
     def inputs(self, x: Tensor, partner: np.ndarray | None, **given: Any) -> dict[str, Any]:
         """What the sampler takes besides draws and canvas; a method with a score map says so here."""
@@ -155,7 +153,7 @@ class RegionalDropout(Transform):
             raise fail(type(self).__name__, got=", ".join(given), expected="images, targets, keys, epoch", fix="")
         return {}
 
-    def opacity(self, draws: Draws) -> Tensor | None:
+    def opacity(self, draws: Draws) -> np.ndarray | None:
         """The partner's weight, float64 ``[B]``; None for an opaque paste."""
         return None
 
@@ -205,7 +203,7 @@ class RegionalDropout(Transform):
         out = x if inplace or ours else torch.empty_like(x)
         lane = single.lane(self._lanes, x, out, self.fill, self.where)
         if lane is not None and lane.alone is not None:
-            key, now = resolve_one(keys, epoch, int(self._epoch.item()))
+            key, now = resolve_one(keys, epoch, self._now.item())
             chance = float(self.p(np.array([now]))[0] if callable(self.p) else self.p)
             images, draw = (x.data_ptr(), out.data_ptr()), (self._stream, key, now, chance)
             hit = lane.alone(images, draw, lane.painter, *lane.numbers)
@@ -222,18 +220,14 @@ class RegionalDropout(Transform):
             self.apply(x, plan, inplace=out is x, out=None if out is x else out)
             single.remember(self._lanes, x, out, plan, self.where, self._blind)
             return True
-        gate, noise = header(*draws)
-        if gate[0, 0] >= (self.p(draws.epochs)[0] if callable(self.p) else self.p):
+        hit, noise = draws.header(_chances(self.p, draws.epochs) if callable(self.p) else _chance(self.p))
+        if not hit[0]:
             return False
         single.paint(lane, x, out, self.where.sample(draws, (x.shape[1], x.shape[2]), **self.inputs(x, None)), noise)
         return True
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_lanes"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._lanes = {}
+        return super().__getstate__() | {"_lanes": {}}
 
     def label_options(self) -> dict[str, Any] | None:
         if self.labels == "keep":
@@ -249,6 +243,15 @@ class RegionalDropout(Transform):
         return super().policy() if self.annotations is None else self.annotations
 
 
+@lru_cache(256)
+def _chance(p: float) -> np.ndarray:
+    return np.array([p], np.float64)
+
+
+def _chances(p: Callable[[Any], Any], epochs: np.ndarray) -> np.ndarray:
+    return np.atleast_1d(np.asarray(p(epochs), np.float64))
+
+
 _FRAMES = stream_key(0, "frames")
 
 
@@ -261,4 +264,4 @@ def _each_frame(
     each = Draws(draws.stream, keys, draws.epochs.repeat(frames))
     if partner is not None:
         partner = partner.repeat(frames) * frames + number
-    return each, hit.repeat(frames), header(*each)[1], partner
+    return each, hit.repeat(frames), each.words(1, first=1)[:, 0].view(np.int64), partner

@@ -14,13 +14,14 @@ from numba import njit
 from torch import Tensor
 
 from augdrop.kernels.blend import working_type
+from augdrop.kernels.ops import soft_type
 from augdrop.kernels.painter import BLEND, BLUR, SOURCE
 from augdrop.memory import ahead, data
 from augdrop.regions.spans import most_spans, row_spans
 from benchmarks.gpu_cost.cost import Cost
 from benchmarks.gpu_cost.rules import on_device, size
 
-IMAGES = ("x", "out", "source", "cells")
+IMAGES = ("x", "out", "source", "cells", "target", "others")
 
 
 def charge(cost: Cost, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], results: list[Tensor]) -> None:
@@ -127,5 +128,17 @@ def _hit(given: dict[str, Any]) -> int:
     return int(given["hit"].shadow.sum()) * _pixel(x) * x.shape[3] * x.shape[4]
 
 
-COSTS = {"paint": paint, "paint_": paint_in_place, "channel_means": channel_means, "cell_means": cell_means}
-"""Bytes read and written of images, by operator."""
+def soft_labels(given: dict[str, Any]) -> tuple[int, int]:
+    """Each target is read as its own sample's and as a partner's."""
+    target, classes = given["target"], given["classes"]
+    return 2 * size(target), len(target) * classes * soft_type(target.dtype).itemsize
+
+
+COSTS = {
+    "paint": paint,
+    "paint_": paint_in_place,
+    "channel_means": channel_means,
+    "cell_means": cell_means,
+    "soft_labels": soft_labels,
+}
+"""Bytes read and written of images and targets, by operator."""

@@ -157,8 +157,8 @@ def markdown(rows: Sequence[Row], pairs: Sequence[tuple[Row, Row]]) -> str:
         own = [row for row in rows if row.section == section]
         parts.append(f"## {title}\n\n{ours_table(own)}")
     parts.append(
-        "## Peers\n\nThe same work on both sides, float32. Where a peer mixes labels, ours are mixed too, which is a "
-        f"copy and six small launches more, or two for pairs.\n\n{peers_table(pairs)}"
+        "## Peers\n\nThe same work on both sides, float32. Where a peer mixes labels, ours are mixed too, which is one "
+        f"launch more, or two for pairs.\n\n{peers_table(pairs)}"
     )
     return "\n\n".join(parts) + "\n"
 

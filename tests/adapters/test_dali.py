@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from nvidia.dali import fn
 from nvidia.dali.pipeline import Pipeline, pipeline_def
 
 import augdrop as ad
-from augdrop.adapters.dali import to_dali
+from augdrop.adapters.dali import graph, to_dali
 from augdrop.adapters.dali.threads import free_beside
 from tests.adapters.dali_graph import KEYS, LAYOUTS, SIZE, images, run, same, source, to_layout
 from tests.transforms.cases import ALL, make
@@ -110,8 +111,9 @@ def test_the_epoch_is_counted_in_batches_however_far_dali_works_ahead() -> None:
         assert same(got, t(x, keys=KEYS, epoch=(runs - 1) // 3))
 
 
-def test_a_stage_leaves_torchs_threads_alone() -> None:
+def test_a_stage_leaves_torchs_threads_alone(monkeypatch) -> None:
     seen = []
+    monkeypatch.setattr(graph, "free_beside", lambda pipeline: 1)
 
     class Asking(ad.Cutout):
         def apply(self, *args: Any, **given: Any) -> Any:
@@ -121,7 +123,15 @@ def test_a_stage_leaves_torchs_threads_alone() -> None:
     before = torch.get_num_threads()
     options: dict[str, Any] = {"exec_async": False, "exec_pipelined": False}  # so it runs in this thread
     run(to_dali(Asking(8, seed=0)), to_layout(images(), "HWC"), options=options)
-    assert seen == [min(before, free_beside(2))] and torch.get_num_threads() == before
+    assert seen == [1] and torch.get_num_threads() == before
+
+
+def test_a_stage_has_the_cores_that_dali_leaves_free() -> None:
+    cores = len(os.sched_getaffinity(0))
+    waiting = Pipeline(2, 2, None, exec_async=False, exec_pipelined=False)
+    assert free_beside(waiting) == free_beside(None) == cores
+    assert free_beside(Pipeline(2, 1, None)) == max(1, cores - 1)
+    assert free_beside(Pipeline(2, 10_000, None)) == 1
 
 
 @pytest.mark.parametrize("options", [{}, {"exec_dynamic": False}, {"exec_async": False, "exec_pipelined": False}])

@@ -104,8 +104,7 @@ class Work:
     ) -> None:
         self.task, self.names, self.outputs, self.painted = task, names, outputs, painted
         self.layout, self.epoch = layout, None if "epoch" in names else epoch
-        pipeline = Pipeline.current()
-        self.threads = free_beside(pipeline.num_threads if pipeline and pipeline.num_threads else 0)
+        self.threads = free_beside(Pipeline.current())
 
     def __call__(self, *inputs: Any) -> Any:
         """Capsules in, capsules out."""
@@ -116,8 +115,12 @@ class Work:
         columns, shapes = columns[: len(self.names)], columns[len(self.names) :]
         seen, given = Samples(images), {n: Samples(c) for n, c in zip(self.names, columns, strict=True)}
         layout = check_layout(Samples(layouts[:1]).first.tobytes().decode(), self.layout)
-        keys = read_keys(given.pop("keys").tensors())
-        epochs = read_epochs(given.pop("epoch").tensors()) if "epoch" in given else self.epoch
+        keys = given.pop("keys")
+        keys = read_keys(keys.tensors()) if keys.integers is None else keys.integers
+        epochs = self.epoch
+        if "epoch" in given:
+            column = given.pop("epoch")
+            epochs = read_epochs(column.tensors() if column.integers is None else column.integers)
         self.task.decider.check(keys, len(keys))
         if "images" not in self.painted:
             shape = channels_first(torch.empty(len(keys), *seen.first.tolist(), device="meta"), layout).shape

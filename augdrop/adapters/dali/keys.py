@@ -22,9 +22,9 @@ def read_keys(values: Tensor | list[Tensor]) -> np.ndarray:
     return _integers("keys", values)
 
 
-def read_epochs(values: Tensor | list[Tensor]) -> np.ndarray:
+def read_epochs(values: Tensor | list[Tensor] | np.ndarray) -> np.ndarray:
     """One epoch a sample, int64 ``[B]``."""
-    epochs = _integers("epoch", values)
+    epochs = values if isinstance(values, np.ndarray) else _integers("epoch", values)
     if len(epochs) and not (epochs.min() >= 0 and epochs.max() < 1 << 32):
         raise fail("to_dali: epoch", got=epochs.min(), expected="0 to 2**32 - 1", fix="Count epochs from 0.")
     return epochs

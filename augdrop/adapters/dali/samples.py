@@ -28,9 +28,9 @@ class Samples(Sequence[np.ndarray]):
 
     def __init__(self, capsules: list[Any]) -> None:
         self._capsules = capsules
-        found = np.fromiter(map(_address, capsules, repeat(b"dltensor")), np.int64, len(capsules))
-        self._starts = np.empty(len(found), np.int64)
-        self.alike = bool(_scan(found, self._starts))
+        self._found = np.fromiter(map(_address, capsules, repeat(b"dltensor")), np.int64, len(capsules))
+        self._starts = np.empty(len(capsules), np.int64)
+        self.alike = bool(_scan(self._found, self._starts))
         """Have all one shape and dtype?"""
 
     def __len__(self) -> int:
@@ -67,6 +67,12 @@ class Samples(Sequence[np.ndarray]):
         if not self.shared:
             _move(self._starts, _rows(self.batch.numpy()), True)
 
+    @cached_property
+    def integers(self) -> np.ndarray | None:
+        """int64 ``[B]``, if each sample is one integer of 32 or 64 bits, as readers and sources count."""
+        values = np.empty(len(self._starts), np.int64)
+        return values if self.alike and _integers(self._found, self._starts, values) else None
+
     def tensors(self) -> Tensor | list[Tensor]:
         """A tensor with a row for each sample, or a list of tensors if they are not alike."""
         return self.batch if self.alike else [torch.from_numpy(a) for a in self]
@@ -95,6 +101,23 @@ def _scan(found, starts):
             for axis in range(tensor[2] & 0xFFFFFFFF):
                 alike &= pointer(tensor[3], np.int64)[axis] == pointer(one[3], np.int64)[axis]
     return alike
+
+
+@njit(cache=True, nogil=True)
+def _integers(found, starts, values):
+    """Read one integer of each sample, if that is what they all have; they are alike."""
+    if len(found) == 0:
+        return False
+    tensor = pointer(found[0], np.int64)
+    # Axes in the low half; then a byte for the kind (0: with a sign), one for its bits, two for lanes.
+    kind, cells = tensor[2] >> 32, np.int64(1)
+    for axis in range(tensor[2] & 0xFFFFFFFF):
+        cells *= pointer(tensor[3], np.int64)[axis]
+    if cells != 1 or (kind != 0x14000 and kind != 0x12000):
+        return False
+    for b in range(len(found)):
+        values[b] = pointer(starts[b], np.int64)[0] if kind == 0x14000 else pointer(starts[b], np.int32)[0]
+    return True
 
 
 def _rows(batch: np.ndarray) -> np.ndarray:

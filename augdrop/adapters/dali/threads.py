@@ -1,8 +1,8 @@
-"""Threads: a stage works on the cores that DALI's own threads leave free.
+"""Threads: how many cores a stage works on.
 
-They decode the next batches at the same time. A parallel loop waits for its last thread, and if that has no core to run
-on, it waits much longer than the loop itself takes. Even a pipeline that does not work ahead is quicker so: OpenMP's
-threads go on spinning for a while after a loop, on the cores that DALI's need next.
+DALI runs the CPU operators of a pipeline one after the other, a stage among them, so its own threads wait meanwhile. A
+pipeline that works ahead goes on decoding the moment that a stage returns, though, and OpenMP's threads go on spinning
+for a while after a loop: there a stage works on the cores that DALI's threads leave free, else on all.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -18,10 +19,12 @@ _openmp = ctypes.CDLL(None) if os.name == "posix" else None
 _set = getattr(_openmp, "omp_set_num_threads", None)
 
 
-def free_beside(threads: int) -> int:
-    """How many cores ``threads`` threads leave to a stage, at least 1."""
+def free_beside(pipeline: Any) -> int:
+    """How many threads a stage of a DALI pipeline may have, at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores - threads)
+    if pipeline is None or not pipeline.exec_async:
+        return cores
+    return max(1, cores - (pipeline.num_threads or 0))
 
 
 @contextmanager

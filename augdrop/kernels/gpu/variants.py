@@ -16,6 +16,7 @@ from torch import Tensor
 from augdrop.kernels import noise
 from augdrop.kernels.blend import working_type
 from augdrop.kernels.gpu import launch
+from augdrop.kernels.gpu.label_launch import mixing
 from augdrop.kernels.gpu.launch import Launch
 from augdrop.kernels.painter import BLEND, BLUR, NOISE, SOURCE, TABLE
 from augdrop.regions.spans import BLOCKS, BOXES, CELLS, GRID, MASK
@@ -83,6 +84,11 @@ def launches(size: tuple[int, int], sparse: bool = False) -> Iterator[tuple[str,
         yield f"channel means, {name}", launch.averaging(x, hit)[0]
         for factor in (16, 5):
             yield f"cell means of {factor}, {name}", launch.shrinking(x, hit, factor)[0]
+    for dtype, shape in itertools.product(dtypes, ((4,), (4, 1000))):
+        if len(shape) == 2 or not dtype.is_floating_point:
+            target, partner = torch.zeros(shape, dtype=dtype), torch.zeros(4, dtype=torch.int64)
+            name = f"labels of {'classes' if len(shape) == 1 else 'shares'}, {str(dtype).removeprefix('torch.')}"
+            yield name, mixing(target, target, partner, torch.ones(4, dtype=torch.float64), 1000, 0.9, 1e-4)[0]
 
 
 _DTYPES = (

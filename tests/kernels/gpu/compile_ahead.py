@@ -74,8 +74,8 @@ def representative(name: str, architecture: int) -> bool:
     and every dtype once.
     """
     parts = name.split(", ")
-    if len(parts) == 2:  # tokens
-        return architecture == 90 or parts[1] in ("2 bytes", "8 bytes", "torch.bfloat16", "sizes", "planes")
+    if len(parts) == 2:  # tokens and labels
+        return architecture == 90 or parts[1] in ("int64", "2 bytes", "8 bytes", "torch.bfloat16", "sizes", "planes")
     if len(parts) == 3:  # means
         return architecture == 90 or parts[1] == "contiguous"
     region, fill, layout, dtype, where = parts

@@ -32,7 +32,7 @@ def results():
 
 def test_every_kernel_compiles_for_every_architecture(results):
     assert [f"{r['case']}: {r['error']}" for r in results if "error" in r] == []
-    kernels = {"paint", "chain", "channel_means", "cell_means", "gather", "scatter", "merge", "spread"}
+    kernels = {"paint", "chain", "channel_means", "cell_means", "gather", "scatter", "merge", "spread", "soft_labels"}
     for architecture in (80, 90, 100):
         mine = [r for r in results if r["sm"] == architecture]
         assert {r["kernel"] for r in mine} == kernels
@@ -46,7 +46,7 @@ def test_nothing_spills(results):
 
 def test_aligned_images_and_tokens_are_stored_in_whole_vectors(results):
     aligned = [r for r in results if r["wide"]]
-    assert {r["kernel"] for r in aligned} == {"paint", "chain", "gather", "scatter", "merge", "spread"}
+    assert {r["kernel"] for r in aligned} == {"paint", "chain", "gather", "scatter", "merge", "spread", "soft_labels"}
     for r in aligned:
         assert max(r["st"]) >= 128, r
         if r["wide"] == "stores":

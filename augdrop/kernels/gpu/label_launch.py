@@ -1,0 +1,45 @@
+"""The launch that mixes labels."""
+
+from __future__ import annotations
+
+import torch
+import triton
+from torch import Tensor
+
+from augdrop.kernels.gpu import labels
+from augdrop.kernels.gpu.launch import Launch
+from augdrop.kernels.ops import soft_type
+
+_BLOCK = 1024
+"""Classes of a program, at the most."""
+
+
+def soft_labels(
+    target: Tensor, others: Tensor, partner: Tensor | None, own: Tensor, classes: int, keep: float, off: float
+) -> Tensor:
+    """The work of `augdrop.kernels.ops.soft_labels`."""
+    launch, out = mixing(target, others, partner, own, classes, keep, off)
+    if out.numel():
+        launch.run(target.device)
+    return out
+
+
+def mixing(
+    target: Tensor, others: Tensor, partner: Tensor | None, own: Tensor, classes: int, keep: float, off: float
+) -> tuple[Launch, Tensor]:
+    """The launch of the labels' kernel, and where targets go."""
+    out = target.new_empty((len(target), classes), dtype=soft_type(target.dtype))
+    block = min(_BLOCK, triton.next_power_of_2(classes))
+    tiles, indices = triton.cdiv(classes, block), target.ndim == 1
+    numbers = {
+        "target": _readable(target), "others": _readable(others), "partner": partner, "own": own, "out": out,
+        "donors": len(others), "classes": classes, "tiles": tiles,
+        "target_sample": target.stride(0), "target_class": 0 if indices else target.stride(1),
+        "others_sample": others.stride(0), "others_class": 0 if indices else others.stride(1),
+    }  # fmt: skip
+    constants = {"KEEP": keep, "OFF": off, "INDICES": indices, "BLOCK": block}
+    return Launch(labels.soft_labels, len(target) * tiles, numbers, constants, max(1, min(4, block // 128))), out
+
+
+def _readable(target: Tensor) -> Tensor:
+    return target.view(torch.uint8) if target.dtype == torch.bool else target

@@ -1,0 +1,90 @@
+"""Rows of places: made of masks, taken, and, on the host in one compiled pass, checked and turned round."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+
+def from_mask(kept: Tensor) -> tuple[Tensor, bool]:
+    """``keep`` and ``padded`` of a selection, from a mask bool ``[B, N]``, True where kept.
+
+    Example:
+        >>> from_mask(torch.tensor([[True, False, True], [False, True, False]]))
+        (tensor([[ 0,  2],
+                [ 1, -1]]), True)
+    """
+    n = kept.shape[1]
+    most, least = (int(v) for v in kept.sum(1).aminmax()[::-1]) if len(kept) else (1, 1)
+    places = torch.where(kept, torch.arange(n, device=kept.device), n).sort(1).values[:, : max(1, most)]
+    return torch.where(places == n, -1, places), least != max(1, most)
+
+
+def take(x: Tensor, rows: Tensor, prefix: int = 0) -> Tensor:
+    """Tokens of ``x [B, T, ...]``: the ``prefix`` first, then each sample's ``rows``, int64 ``[B, K]``, behind them.
+
+    Example:
+        >>> take(torch.tensor([[[1.0], [2.0], [4.0]]]), torch.tensor([[1, 0, 1]]), prefix=1).flatten().tolist()
+        [1.0, 4.0, 2.0, 4.0]
+    """
+    rows = rows + prefix
+    if prefix:
+        rows = torch.cat([torch.arange(prefix, device=x.device).expand(len(rows), -1), rows], 1)
+    # Whole rows of one long table: several times as fast as an index for each element.
+    rows = rows + torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
+    return x.flatten(0, 1).index_select(0, rows.flatten()).view(*rows.shape, *x.shape[2:])
+
+
+def on_host(rows: Tensor) -> np.ndarray | None:
+    """``rows`` for the compiled passes; None in a graph, or on a GPU, where to look would be to wait."""
+    if not rows.is_cpu or type(rows) is not Tensor or torch.compiler.is_compiling():
+        return None
+    return rows.contiguous().numpy()
+
+
+@njit(cache=True, nogil=True)
+def ascend(keep, total, padded):
+    """Does each row of int64 ``[B, K]`` ascend within 0 to ``total`` - 1, up to the -1 that pad it if any may?"""
+    for b in range(len(keep)):
+        before = -1
+        for place in keep[b]:
+            if place == -1 and padded:
+                before = total
+            elif before < place < total:
+                before = place
+            else:
+                return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def restored(keep, order, total):
+    """`Selection.restore` of int64 ``[B, K]``; ``order`` is ``[B, K]``, or ``[0, K]`` for ascending tokens."""
+    count = keep.shape[1]
+    out, slots = np.empty((len(keep), total), np.int64), np.arange(count)
+    for b in range(len(keep)):
+        if len(order):
+            for slot in range(count):
+                slots[order[b, slot]] = slot
+        k, others = 0, count
+        for i in range(total):
+            if k < count and keep[b, k] == i:
+                out[b, i] = slots[k]
+                k += 1
+            else:
+                out[b, i] = others
+                others += 1
+    return out
+
+
+@njit(cache=True, nogil=True)
+def masked(keep, total, kept):
+    """`Selection.mask` of int64 ``[B, K]``: ``kept`` at the places that are kept."""
+    out = np.full((len(keep), total), not kept)
+    for b in range(len(keep)):
+        for place in keep[b]:
+            if place >= 0:
+                out[b, place] = kept
+    return out
