@@ -18,7 +18,10 @@ def check_share(where: str, value: Any, most: float = 1.0, below: bool = False) 
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 <= value <= most or (below and value == most):
         raise fail(
-            where, got=repr(value), expected=f"a share in [0, {most:g}]", fix="Shares are of the whole, not percent."
+            where,
+            got=repr(value),
+            expected=f"a share in [0, {most:g}{')' if below else ']'}",
+            fix="Shares are of the whole, not percent.",
         )
 
 

@@ -6,6 +6,7 @@ A fill is configuration; `augdrop.kernels.paint` turns it into what a kernel nee
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal
 
 from augdrop.errors import fail
@@ -33,7 +34,7 @@ class PerChannel(Fill):
         object.__setattr__(self, "values", tuple(float(v) for v in self.values))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Noise(Fill):
     """Random values from each sample's own key: equal on every device, at every batch size.
 
@@ -59,6 +60,23 @@ class Noise(Fill):
                 raise fail(
                     f"Noise: {name}", got=repr(getattr(self, name)), expected=" or ".join(valid), fix="Choose one."
                 )
+        for name in ("low", "high", "mean", "std"):
+            value = getattr(self, name)
+            if value is not None and not _is_finite(value):
+                raise fail(f"Noise: {name}", got=repr(value), expected="a finite number", fix="Leave it out.")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            got = f"low={self.low:g}, high={self.high:g}"
+            raise fail("Noise", got=got, expected="low <= high", fix="Change places.")
+        if self.std is not None and self.std < 0:
+            raise fail("Noise: std", got=self.std, expected="0 or more", fix="It is a width.")
+
+    def __repr__(self) -> str:
+        given = {f.name: v for f in dataclasses.fields(self) if (v := getattr(self, f.name)) != f.default}
+        return f"Noise({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclasses.dataclass(frozen=True)

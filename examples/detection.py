@@ -1,6 +1,6 @@
 """Detection: boxes, masks and labels stay right when pixels are erased, and when they come from another image.
 
-Writes one picture: two photographs with hand-made boxes and masks, then the same erased, then the same mixed.
+Writes one picture: two photographs with hand-made boxes and masks; the same erased; the same mixed.
 """
 
 import sys
@@ -18,6 +18,7 @@ import augdrop as ad
 NAMES = ["cup", "saucer", "spoon", "face", "helmet", "shuttle", "badge"]
 COLOURS = ["#00a0ff", "#ffd000", "#30e060", "#ff50a0", "#00e0e0", "#ff8000", "#b080ff"]
 HEIGHT, WIDTH = 300, 400
+TITLES = ("as they are", "erased", "mixed")
 FONT = ImageFont.load_default(16)
 
 
@@ -68,11 +69,14 @@ erase = ad.RandomErasing(area=(0.1, 0.3), fill=(0, 0, 0), p=1.0, seed=1, annotat
 mix = ad.CutMix(p=1.0, seed=34, annotations=policy)
 
 rows = [samples, erase(samples, keys=[0, 1]), mix(samples, keys=[0, 1])]
-for title, row in zip(("as they are", "erased", "mixed"), rows, strict=True):
+for title, row in zip(TITLES, rows, strict=True):
     for number, s in enumerate(row):
         print(f"{title}, {number}: {', '.join(NAMES[i] for i in s['labels'])}")
 
 path = Path(sys.argv[1] if len(sys.argv) > 1 else "detection.png")
 grid = make_grid([drawn(s) for pair in zip(*rows, strict=True) for s in pair], nrow=3, padding=6, pad_value=255)
-F.to_pil_image(grid).save(path)
-print(f"see {path}: as they are, erased, mixed")
+sheet = F.to_pil_image(F.pad(grid, [0, 24, 0, 0], fill=255))
+for i, title in enumerate(TITLES):
+    ImageDraw.Draw(sheet).text((6 + i * (WIDTH + 6), 6), title, "black", FONT)
+sheet.save(path)
+print(f"see {path}: {', '.join(TITLES)}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from augdrop import fills
 from augdrop.cli.images import LoadedImage
+from augdrop.errors import fail
 from augdrop.plan import Plan
 from augdrop.plans import Plans
 
@@ -68,6 +70,8 @@ def fit_fill(plan: Plan | Plans, image: LoadedImage) -> Plan | Plans:
 
 
 def _levels(values: tuple[float, ...], white: int) -> tuple[float, ...]:
+    if not all(math.isfinite(v) for v in values):
+        raise fail("fill", got=values, expected="levels from 0 to 255, or shares of the range", fix="Choose a colour.")
     share = all(0 <= v <= 1 for v in values) and any(v != int(v) for v in values)
     scale = white if share else white / 255
     return tuple(float(round(v * scale)) for v in values)

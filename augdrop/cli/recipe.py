@@ -112,8 +112,9 @@ def _one_of(body: Any, seed: int | None, where: str) -> OneOf:
         raise fail(where, got=repr(key), expected="weights and of", fix=nearest(str(key), ["weights", "of"]))
     try:
         return OneOf(_members(body["of"], where), body.get("weights"), seed=seed)
-    except TypeError as error:
-        raise fail(f"{where}: weights", got=str(error), expected="a list of numbers", fix="One a member.") from None
+    except TypeError:
+        got = repr(body["weights"])
+        raise fail(f"{where}: weights", got=got, expected="a list of numbers", fix="One a member.") from None
 
 
 def _method(cls: type[Transform], body: Any, seed: int | None) -> Transform:

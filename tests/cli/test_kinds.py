@@ -6,7 +6,7 @@ from PIL import Image
 
 from augdrop.plans import plan_from_dict
 from tests.cli.helpers import noise
-from tests.cli.photos import FLOWER, TEMPLE, apply, crop, pixels, records
+from tests.cli.photos import FLOWER, TEMPLE, apply, class_folders, crop, pixels, records
 
 
 @pytest.fixture
@@ -116,6 +116,12 @@ def test_what_a_format_cannot_hold_is_skipped_with_advice(folder, capsys):
     assert apply(folder, folder.parent / "out", "--method", "Cutout", "--format", "jpg") == 1
     assert "skipped a.jpg" in capsys.readouterr().err
     assert list(records(folder.parent / "out")) == ["b.jpg"]
+
+
+def test_a_fill_that_is_no_number_is_one_line(tmp_path, capsys):
+    photos = class_folders(tmp_path / "photos", each=1)
+    assert apply(photos, tmp_path / "out", "--method", "Cutout", "--set", "fill=.nan") == 2
+    assert "fill: got (nan,); expected levels" in capsys.readouterr().err
 
 
 def test_names_that_are_no_utf8(folder, capsys):

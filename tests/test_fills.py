@@ -1,0 +1,28 @@
+import re
+
+import pytest
+
+import augdrop as ad
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"low": 3, "high": 1}, "low=3, high=1; expected low <= high"),
+        ({"low": "a"}, "low: got 'a'; expected a finite number"),
+        ({"high": float("nan")}, "high: got nan"),
+        ({"mean": float("inf")}, "mean: got inf"),
+        ({"std": -1.0}, "std: got -1.0; expected 0 or more"),
+        ({"distribution": "gauss"}, "distribution: got 'gauss'"),
+    ],
+)
+def test_noise_of_no_law_is_refused(fields, said):
+    with pytest.raises(ad.AugDropError, match=re.escape(said)):
+        ad.Noise(**fields)
+
+
+def test_noise_says_what_was_given():
+    assert repr(ad.Noise()) == "Noise()"
+    noise = ad.Noise("normal", std=0.5)
+    assert repr(noise) == "Noise(distribution='normal', std=0.5)"
+    assert eval(repr(noise), {"Noise": ad.Noise}) == noise
