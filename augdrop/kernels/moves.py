@@ -226,20 +226,6 @@ def _any(typingctx, mask, like):
 
 
 @intrinsic
-def fetch(typingctx, place):
-    """Ask for the line at an address, to write to it soon."""
-
-    def codegen(context, builder, signature, args):
-        start = builder.inttoptr(args[0], _BYTE.as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [start.type, _WORD, _WORD, _WORD])
-        ask = builder.module.globals.get("llvm.prefetch.p0") or ir.Function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(ask, [start, *(ir.Constant(_WORD, n) for n in (1, 3, 1))])
-        return context.get_dummy_value()
-
-    return types.void(types.intp), codegen
-
-
-@intrinsic
 def fence(typingctx):
     """Wait until streamed lines can be seen by other threads."""
 
