@@ -27,7 +27,7 @@ NEEDED = "(needed)"
 """Stands where an option has no default."""
 
 SHARED = ("options", "seed")
-"""Options that all methods have; those of all selectors are ``prefix`` and ``grid`` besides."""
+"""Options that all methods have; those of all selectors are ``prefix``, ``grid`` and ``width`` besides."""
 
 
 def add_to(commands: Any) -> None:
@@ -108,7 +108,7 @@ def _plain(value: Any) -> Any:
 
 def _brief(cls: Method) -> str:
     lines, defaults = [cls.__name__, *_wrapped(summary_of(cls))], _defaults(cls)
-    shared = (*SHARED, "prefix", "grid") if cls.__name__ in tokens.SELECTORS else SHARED
+    shared = (*SHARED, "prefix", "grid", "width") if cls.__name__ in tokens.SELECTORS else SHARED
     own = [name for name in inspect.signature(cls).parameters if name not in shared]
     lines += _wrapped("Options: " + ", ".join(f"{name}={_shown(defaults[name])}" for name in own))
     if presets := _presets(cls):

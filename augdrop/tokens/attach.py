@@ -98,10 +98,11 @@ def attach(
     patches lie, is taken from the model. Selectors for training (`Selector.training_only`) do nothing in eval mode.
 
     Nothing of the model is copied or subclassed. For as long as the method is attached some of its modules have a
-    ``forward`` of their own on the instance, which calls the stock one (see `augdrop.tokens.models.family.intercept`
-    for why not a hook); all is put back by ``detach``, also when an exception leaves the ``with`` block. LayerScale,
-    stochastic depth, qk-norm and fused attention stay as they are, and so does a state dict. A model is to be
-    copied, or pickled whole, before it is attached to.
+    ``forward`` of their own on the instance, which calls the stock one; all is put back by ``detach``, also when an
+    exception leaves the ``with`` block. PyTorch's hooks would not do: `torch.compile` does not look whether hooks have
+    come, so a model that was compiled before would run on without the drop, and say nothing. LayerScale,
+    stochastic depth, qk-norm and fused attention stay as they are, and so does a state dict. A model is to be copied,
+    or pickled whole, before it is attached to.
 
     Args:
         model: of timm a VisionTransformer (DeiT too) or an Eva, torchvision's VisionTransformer, or of Transformers a
@@ -122,8 +123,10 @@ def attach(
             counts with gradient checkpointing.
 
     Samples that keep different numbers of tokens are padded, and the padding is masked in attention and left out of the
-    pooling. Under `torch.compile` the selection itself runs outside of the graph, so ``fullgraph=True`` is an error. Of
-    a count that does not change there is one compilation, of counts that do there is one more, for all of them.
+    pooling. Under `torch.compile` the selection itself runs outside of the graph: ``fullgraph=True`` is an error. There
+    a model has one number of kept tokens for as long as a method is attached (and in eval mode another, all of them): a
+    second is an error, and so is a reducer with a schedule. Samples of different counts are padded to one by ``width=``
+    (``transform.tokens(patch, width=196)`` say); with a schedule by epoch, attach anew for each number.
 
     Example:
         >>> import timm, torch

@@ -24,11 +24,14 @@ class Selector(Presets):
         seed: any integer; None takes one from torch's generator when the method is made.
         prefix: class, distillation and register tokens at the head of a sequence, which always stay.
         grid: how the other tokens lie, ``(h, w)`` or ``(t, h, w)``; None is a square, or no grid.
+        width: pad every sample to so many tokens, where counts differ and `torch.compile` wants one; None pads to the
+            most that a sample of the batch keeps.
     """
 
     seed: int | None = None
     prefix: int = 0
     grid: tuple[int, ...] | None = None
+    width: int | None = None
     training_only: ClassVar[bool] = True
     """Does a model in eval mode keep all tokens?"""
     citation: ClassVar[Citation | None] = None
@@ -55,7 +58,8 @@ class Selector(Presets):
     def finish(self, selection: Selection, x: Tensor) -> Selection:
         """A selection of the tokens of ``x``, with what this method knows of them, on their device."""
         grid = self.grid or square(selection.total)
-        return dataclasses.replace(selection, grid=grid, prefix=self.prefix).to(x.device)
+        selection = dataclasses.replace(selection, grid=grid, prefix=self.prefix)
+        return (selection if self.width is None else selection.pad(self.width)).to(x.device)
 
     def draws(self, batch: int, keys: Ids | None, epoch: Ids | None) -> Draws:
         """The random numbers of a batch under this method's stream."""

@@ -86,6 +86,10 @@ class EViT(Reducer):
         if not isinstance(self.keep, CosineKeep):
             check_share("EViT: keep", self.keep)
 
+    @property
+    def steady(self) -> bool:
+        return not isinstance(self.keep, CosineKeep)
+
     def reduce(self, x: Tensor, seen: Seen) -> Reduced:
         assert seen.attention is not None
         if not seen.prefix:

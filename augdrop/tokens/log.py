@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -36,9 +35,10 @@ class Log:
         self.sizes: Tensor | None = None
         self._sources: dict[int, Tensor] = {}
         self._shortened: dict[int, range] = {}
+        self._compiled: dict[tuple[int, int], int] = {}
         # A method that draws on the host is no part of a graph. Not a decorator: that would import the compiler.
         why = "augdrop.tokens.attach draws what a model keeps on the host: compile it without fullgraph=True"
-        self.select: Callable[..., Selection | None] = cast(Any, torch.compiler.disable(self._select, reason=why))
+        self._select_outside = cast(Any, torch.compiler.disable(self._select, reason=why))
 
     @property
     def selection(self) -> Selection | None:
@@ -49,10 +49,16 @@ class Log:
         """A forward pass begins, of images that make a ``grid`` of patches."""
         self.grid, self.sizes, self.counts, self._sources = grid, None, {}, {}
 
-    def _select(
+    def select(
         self, method: Selector, x: Tensor, blocks: range, grid: tuple[int, ...] | None = None
     ) -> Selection | None:
-        # What the method selects of the tokens [B, prefix + N, D], for outputs of these blocks to hold alone.
+        """What the method selects of the tokens ``x [B, prefix + N, D]``, for outputs of ``blocks`` to hold alone."""
+        # True while the compiler reads this line, and so for good in what it makes of it.
+        return self._select_outside(method, x, blocks, grid, torch.compiler.is_compiling())
+
+    def _select(
+        self, method: Selector, x: Tensor, blocks: range, grid: tuple[int, ...] | None, compiled: bool
+    ) -> Selection | None:
         first = blocks.start
         self.selections.pop(first, None)
         if method.training_only and not self.family.model.training:
@@ -62,8 +68,23 @@ class Log:
         if selection.padded:
             self.family.check_padded()
             self.family.check_once("samples that keep different numbers of tokens")
+        if compiled:
+            self._hold(first, selection)
         self.selections[first], self._shortened[first] = selection, blocks
         return selection
+
+    def _hold(self, first: int, selection: Selection) -> None:
+        # A second count would be compiled for anew; on a GPU, with graphs of its own.
+        count, total = selection.keep.shape[1], selection.total
+        held = self._compiled.setdefault((first, total), count)
+        if count != held:
+            raise fail(
+                "attach: torch.compile",
+                got=f"{count} of {total} tokens, in a {self.family.name} that was compiled for {held}",
+                expected="one number, for as long as a method is attached to a compiled model",
+                fix=f"Keep a fixed number, RandomKeep(Count({held})) say; pad samples of different counts to the "
+                f"most that one may keep, transform.tokens(patch, width={total}) say; or detach, and attach anew.",
+            )
 
     def record(self, layer: int, reduced: Reduced) -> None:
         """A reducer has shortened the sequence in block ``layer``."""

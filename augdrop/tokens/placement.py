@@ -122,10 +122,22 @@ def _reduce_block(
     for which in {"attention": "qk", "keys": "k", None: ""}[method.needs]:
         family.tap(attn, which, lambda heads, which=which: tapped.update({which: heads}), stack)  # pyright: ignore
 
+    def refuse(tokens: int) -> None:
+        raise family.cannot(
+            f"a {type(method).__name__} that keeps another number of the {tokens} tokens from step to step, under "
+            "torch.compile",
+            "Attach one with a fixed share, such as EViT(keep=0.7); until the share gets there, train uncompiled.",
+        )
+
+    # An error in the graph itself would have the compiler leave the graph, and go on without it.
+    refused: Any = torch.compiler.disable(refuse)
+
     # Nothing done to a part of a block can shorten its residual stream, for the block adds to what it still holds. So
     # its two halves are called one by one; all of their parts, LayerScale and drop path among them, are the model's.
     def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         family.check_once("a reducer")
+        if not method.steady and torch.compiler.is_compiling():
+            refused(x.shape[1] - family.prefix)
         if method.at_input:
             return family.feed(block, family.attend(block, shortened(x), *args, **kwargs))
         return family.feed(block, shortened(family.attend(block, x, *args, **kwargs)))

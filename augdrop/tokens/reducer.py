@@ -65,6 +65,11 @@ class Reducer(Presets):
         if self.layers is not None and any(not isinstance(i, int) or i < 0 for i in self.layers):
             raise fail(f"{type(self).__name__}: layers", got=self.layers, expected="numbers from 0", fix="")
 
+    @property
+    def steady(self) -> bool:
+        """Does it leave as many tokens at every step of a training?"""
+        return True
+
     def reduce(self, x: Tensor, seen: Seen) -> Reduced:
         """Shorten ``x [B, T, D]``, the residual stream behind a block's attention."""
         raise NotImplementedError

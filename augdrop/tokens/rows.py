@@ -7,6 +7,8 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from augdrop.errors import fail
+
 
 def from_mask(kept: Tensor) -> tuple[Tensor, bool]:
     """``keep`` and ``padded`` of a selection, from a mask bool ``[B, N]``, True where kept.
@@ -35,6 +37,34 @@ def take(x: Tensor, rows: Tensor, prefix: int = 0) -> Tensor:
     # Whole rows of one long table: several times as fast as an index for each element.
     rows = rows + torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
     return x.flatten(0, 1).index_select(0, rows.flatten()).view(*rows.shape, *x.shape[2:])
+
+
+def check_rows(keep: Tensor, total: int, padded: bool) -> None:
+    """``keep`` of a selection is int64 ``[B, K]``, and its rows are ascending places among ``total`` tokens."""
+    if keep.ndim != 2 or keep.dtype != torch.int64 or not 0 < keep.shape[1] <= total:
+        raise fail(
+            "Selection: keep",
+            got=f"{keep.dtype} {tuple(keep.shape)}",
+            expected=f"int64 [B, K], K from 1 to {total}",
+            fix="Keep at least one token.",
+        )
+    rows = on_host(keep)
+    if rows is None or ascend(rows, total, padded):
+        return
+    # A place beyond the last would be a token of the next sample.
+    if not padded and rows[:, -1].min() == -1:
+        raise fail(
+            "Selection: keep",
+            got=f"samples that keep different numbers of the {total} tokens",
+            expected="equal numbers",
+            fix="Say padded=True.",
+        )
+    raise fail(
+        "Selection: keep",
+        got="places that fall, repeat or lie outside",
+        expected=f"rows that ascend, from 0 to {total - 1}",
+        fix="Make keep of a mask: from_mask(kept).",
+    )
 
 
 def on_host(rows: Tensor) -> np.ndarray | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from augdrop.errors import AugDropError, fail
 from augdrop.plan import move
 from augdrop.serialize import decode, encode
-from augdrop.tokens.rows import ascend, from_mask, masked, on_host, restored, take
+from augdrop.tokens.rows import check_rows, from_mask, masked, on_host, restored, take
 
 VERSION = 1
 Polarity = Literal["kept", "removed"]
@@ -59,13 +59,7 @@ class Selection:
     padded: bool = False
 
     def __post_init__(self) -> None:
-        if self.keep.ndim != 2 or self.keep.dtype != torch.int64 or not 0 < self.keep.shape[1] <= self.total:
-            raise fail(
-                "Selection: keep",
-                got=f"{self.keep.dtype} {tuple(self.keep.shape)}",
-                expected=f"int64 [B, K], K from 1 to {self.total}",
-                fix="Keep at least one token.",
-            )
+        check_rows(self.keep, self.total, self.padded)
         if self.grid is not None and torch.Size(self.grid).numel() != self.total:
             raise fail(
                 "Selection: grid",
@@ -75,23 +69,6 @@ class Selection:
             )
         if self.prefix < 0:
             raise fail("Selection: prefix", got=self.prefix, expected="0 or more", fix="A class token is 1.")
-        keep = on_host(self.keep)
-        if keep is None or ascend(keep, self.total, self.padded):
-            return
-        # A place beyond the last would be a token of the next sample.
-        if not self.padded and self.keep[:, -1].min() == -1:
-            raise fail(
-                "Selection: keep",
-                got="samples that keep different numbers of tokens",
-                expected="equal numbers",
-                fix="Say padded=True.",
-            )
-        raise fail(
-            "Selection: keep",
-            got="places that fall, repeat or lie outside",
-            expected=f"rows that ascend, from 0 to {self.total - 1}",
-            fix="Make keep of a mask: from_mask(kept).",
-        )
 
     def __len__(self) -> int:
         return len(self.keep)
@@ -210,6 +187,18 @@ class Selection:
         prefix = self._prefix_of(x, self.total)
         rows = zip(self.gather(x), (self.counts + prefix).tolist(), strict=True)
         return torch.nested.nested_tensor([row[:n] for row, n in rows], layout=torch.jagged)
+
+    def pad(self, width: int) -> Selection:
+        """The selection with rows of ``width`` places, padded by -1: as many in every batch, whatever is kept."""
+        more = width - self.keep.shape[1]
+        if more < 0 or width > self.total or self.order is not None or self.sizes is not None:
+            raise fail(
+                "Selection.pad: width",
+                got=f"{width} for {self!r}",
+                expected=f"{self.keep.shape[1]} to {self.total}, of ascending tokens that have not merged",
+                fix="Take the most that a sample may keep.",
+            )
+        return dataclasses.replace(self, keep=torch.nn.functional.pad(self.keep, (0, more), value=-1), padded=True)
 
     def removed(self) -> Selection:
         """The other tokens, as a selection."""

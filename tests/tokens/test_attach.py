@@ -1,4 +1,4 @@
-"""Attach: its interface, logs, errors, compilation, and token drops in training."""
+"""Attach: its interface, logs, errors, and token drops in training."""
 
 from __future__ import annotations
 
@@ -265,66 +265,6 @@ def test_gridmask_as_token_drop_trains_kept_patches_only():
     assert torch.equal(gradient > 0, ~dropped)
     position = model.pos_embed.grad[0, 1:].abs().sum(1) > 0
     assert torch.equal(position, (~dropped).any(0))
-
-
-def compiled(model, **how):
-    torch._dynamo.reset()
-    return torch.compile(model, backend="eager", **how)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["timm plain", "timm EVA rotary", "torchvision", "transformers ViT"])
-def test_compiled_before_or_after(name):
-    """A method that comes, goes and changes its counts is seen by code that was compiled without it."""
-    model, x = build(name), images()
-    fast = compiled(model)
-    with torch.no_grad():
-        want = logits(model, x)
-        torch.testing.assert_close(logits(fast, x), want)
-        for keep in (0.25, 0.5):
-            method = tokens.PatchDropout(keep_rate=keep, seed=0)
-            model.train()
-            with attach(fast, method, keys=[1, 2, 3]) as log:
-                stock = logits(model, x)
-                torch.testing.assert_close(logits(fast, x), stock)
-                assert log.selection.keep.shape[1] == 16 * keep
-            model.eval()
-            torch.testing.assert_close(logits(fast, x), want)
-        if name == "timm plain":
-            with attach(model, tokens.ToMe(r=2)) as log:
-                stock = logits(model, x)
-                torch.testing.assert_close(logits(fast, x), stock)
-                assert log.counts[1] == 13
-        with attach(model, Span(MAE(seed=0), 1), keys=[1, 2, 3]):
-            torch.testing.assert_close(logits(fast, x), logits(model, x))
-        torch.testing.assert_close(logits(fast, x), want)
-
-
-def test_compiled_once_for_a_fixed_count(model):
-    from torch._dynamo.testing import CompileCounter
-
-    counter = CompileCounter()
-    torch._dynamo.reset()
-    fast = torch.compile(model.train(), backend=counter)
-    with attach(model, RandomKeep(0.5, seed=0)):
-        with ad.keys([1, 2, 3]):
-            fast(images()).sum().backward()
-        first = counter.frame_count
-        for step in range(3):
-            with ad.keys([4 + step, 5, 6]):
-                fast(images()).sum().backward()
-        assert counter.frame_count == first
-    for count in (4, 11, 3, 12):  # counts that change: compiled once more, for all of them
-        with attach(model, RandomKeep(tokens.Count(count), seed=0), keys=[1, 2, 3]) as log:
-            torch.testing.assert_close(fast(images()), model(images()))
-            assert log.selection.keep.shape[1] == count
-        assert counter.frame_count <= 2 * first
-
-
-def test_a_whole_graph_is_refused_with_the_reason(model):
-    whole = torch.compile(model.train(), fullgraph=True, backend="eager")
-    with attach(model, RandomKeep(0.5)), pytest.raises(Exception, match=r"augdrop.*without fullgraph"):
-        whole(images())
 
 
 @pytest.fixture

@@ -23,8 +23,9 @@ def intercept(
 ) -> None:
     """Change what goes into a module's ``forward``, and what comes out, until the stack closes.
 
-    By a ``forward`` on the instance and not by PyTorch's hooks: what `torch.compile` has compiled is guarded by the
-    one and not by the other, so that a model which was compiled earlier would run on as if there were no hook.
+    By a ``forward`` on the instance and not by PyTorch's hooks. `torch.compile` guards what it has compiled by the one
+    and not by the other (``skip_nnmodule_hook_guards`` is its default, and no library's to change): a model that was
+    compiled earlier would run on as if there were no hook.
     """
     stock = module.forward
 
