@@ -25,19 +25,34 @@ from augdrop import tokens
 
 
 class Locator(nn.Module):
-    """The encoder, and a decoder that has neither positions nor mask tokens: a place for each visible patch."""
+    """The encoder, and a decoder that has neither positions nor mask tokens: a place for each visible patch.
 
-    def __init__(self, encoder: TinyViT, width: int = 64, depth: int = 1) -> None:
+    With ``multi_task`` also MAE's decoder, which sees a mask token at every place that is not visible.
+    """
+
+    def __init__(self, encoder: TinyViT, multi_task: bool = False, width: int = 64, depth: int = 1) -> None:
         super().__init__()
         self.encoder = encoder
         self.no_position = nn.Parameter(torch.randn(encoder.width) * 0.02)
         places = encoder.side**2
         self.decoder = nn.Sequential(nn.Linear(encoder.width, width), blocks(width, depth), nn.Linear(width, places))
+        if multi_task:
+            self.mask_token = nn.Parameter(torch.randn(encoder.width) * 0.02)
+            pixels = nn.Linear(encoder.width, encoder.embed.in_features)
+            self.painter = nn.Sequential(blocks(encoder.width, depth), pixels)
+
+    def encode(self, images: Tensor, puzzle: tokens.Puzzle) -> Tensor:
+        patches = self.encoder.patches(images)
+        return self.encoder.encode(puzzle.tokens(patches, self.encoder.positions, self.no_position))
 
     def forward(self, images: Tensor, puzzle: tokens.Puzzle) -> Tensor:
-        patches = self.encoder.patches(images)
-        x = puzzle.tokens(patches, self.encoder.positions, self.no_position)
-        return self.decoder(self.encoder.encode(x))[:, 1:]
+        return self.decoder(self.encode(images, puzzle))[:, 1:]
+
+    def both(self, images: Tensor, puzzle: tokens.Puzzle) -> tuple[Tensor, Tensor]:
+        """Logits of places for the visible patches, and the pixels of all patches."""
+        latent = self.encode(images, puzzle)
+        whole = puzzle.visible.scatter(latent[:, 1:], fill=self.mask_token) + self.encoder.positions
+        return self.decoder(latent)[:, 1:], self.painter(whole)
 
 
 @torch.no_grad()
@@ -67,7 +82,7 @@ def pretrain(
     encoder: TinyViT, images: Tensor, held_out: Tensor, given: Namespace, seed: int
 ) -> tuple[list[float], dict[str, Tensor]]:
     """Train the encoder; the loss of every epoch, and what the picture shows."""
-    model, side = Locator(encoder), encoder.side
+    model, side = Locator(encoder, given.multi_task), encoder.side
     drop = tokens.DropPos(0.75 if side >= 8 else 0.5, prefix=1, seed=seed)
 
     def puzzle(index: Tensor, epoch: int) -> tokens.Puzzle:
@@ -77,6 +92,9 @@ def pretrain(
     def loss_of(index: Tensor, epoch: int) -> Tensor:
         drops = puzzle(index, epoch)
         smoothing = tokens.smoothing_map((side, side), tokens.sigma_at(epoch, given.epochs))
+        if given.multi_task:
+            predicted, pixels = model.both(images[index], drops)
+            return tokens.multi_task_loss(predicted, pixels, images[index], drops, smoothing, encoder.patch)
         return tokens.droppos_loss(model(images[index], drops), drops, smoothing)
 
     losses = fit(model, images, loss_of, given)
@@ -88,4 +106,4 @@ def pretrain(
 
 
 if __name__ == "__main__":
-    study("droppos", arguments(__doc__, epochs=60), pretrain)
+    study("droppos", arguments(__doc__, epochs=60, multi_task="reconstruct patches besides, as MAE does"), pretrain)

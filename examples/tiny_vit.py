@@ -59,8 +59,8 @@ class TinyViT(nn.Module):
         return self.encode(self.patches(images) + self.positions)
 
 
-def arguments(description: str, epochs: int) -> argparse.Namespace:
-    """The command line of an example."""
+def arguments(description: str, epochs: int, **switches: str) -> argparse.Namespace:
+    """The command line of an example; ``switches`` are flags of its own, and what they do."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="digits", help="digits, photographs, or a folder of class folders (CIFAR-10)")
     parser.add_argument("--epochs", type=int, default=epochs)
@@ -69,6 +69,8 @@ def arguments(description: str, epochs: int) -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("."), help="where the picture goes")
+    for name, help_text in switches.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=help_text)
     return parser.parse_args()
 
 

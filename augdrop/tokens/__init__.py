@@ -14,6 +14,7 @@ from augdrop.tokens.drop_pos import (
     attentive_weights,
     droppos_accuracy,
     droppos_loss,
+    multi_task_loss,
     sigma_at,
     smoothing_map,
 )
@@ -102,6 +103,7 @@ __all__ = [
     "mae_loss",
     "merge",
     "merges",
+    "multi_task_loss",
     "palindrome_losses",
     "patchify",
     "perturbed_attention",

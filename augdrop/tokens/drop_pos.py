@@ -19,6 +19,7 @@ from augdrop.tokens.base import Selector
 from augdrop.tokens.budgets import kept
 from augdrop.tokens.choose import check_scores, lowest
 from augdrop.tokens.draw import subsets
+from augdrop.tokens.mae import mae_loss
 from augdrop.tokens.selection import Selection
 
 
@@ -195,8 +196,7 @@ def droppos_loss(
 ) -> Tensor:
     """Cross entropy with soft labels over patches whose position was dropped; 0 if there are none.
 
-    One ratio for the whole batch: the weighted sum of losses by the sum of weights. The reference's ``multi_task``
-    is ``mae_loss(...) + 0.05 * droppos_loss(...)``, with a decoder for each.
+    One ratio for the whole batch: the weighted sum of losses by the sum of weights. See also `multi_task_loss`.
 
     Args:
         predicted: logits ``[B, V, N]``.
@@ -211,6 +211,32 @@ def droppos_loss(
         unsure = unsure[..., 0].to(predicted)
         weights = unsure if weights is None else unsure * weights
     return _weighted_mean(-(labels * scores).sum(-1), puzzle, weights)
+
+
+def multi_task_loss(
+    predicted: Tensor,
+    pixels: Tensor,
+    images: Tensor,
+    puzzle: Puzzle,
+    smoothing: Tensor,
+    patch: int,
+    weights: Tensor | None = None,
+    norm_pixels: bool = False,
+    share: float = 0.05,
+) -> Tensor:
+    """The reference's ``multi_task``, off by default: patches are reconstructed besides, by a decoder of their own.
+
+    That decoder is MAE's: ``puzzle.visible.scatter(latent, fill=mask_token)``, then its positions. The loss is
+    `augdrop.tokens.mae_loss` over the patches that nobody sees, and a small share of `droppos_loss`.
+
+    Args:
+        predicted, puzzle, smoothing, weights: see `droppos_loss`.
+        pixels: ``[B, N, patch * patch * C]``, what the second decoder makes of the patches.
+        images, patch, norm_pixels: see `augdrop.tokens.mae_loss`.
+        share: of the position loss.
+    """
+    reconstruction = mae_loss(pixels, images, puzzle.visible, patch, norm_pixels)
+    return reconstruction + share * droppos_loss(predicted, puzzle, smoothing, weights)
 
 
 def droppos_accuracy(predicted: Tensor, puzzle: Puzzle, weights: Tensor | None = None) -> Tensor:

@@ -140,6 +140,19 @@ def test_those_that_are_sure_are_left_out():
         assert not torch.equal(tokens.droppos_loss(predicted, puzzle, smoothing, given), want)
 
 
+def test_multi_task_reconstructs_what_nobody_sees():
+    p, smooth = puzzle(), tokens.smoothing_map((14, 14))
+    images, predicted = torch.randn(6, 3, 56, 56), torch.randn(6, 49, 196, requires_grad=True)
+    pixels = torch.randn(6, 196, 48, requires_grad=True)
+    loss = tokens.multi_task_loss(predicted, pixels, images, p, smooth, 4)
+    wrong = (pixels - tokens.patchify(images, 4)).square().mean(-1)
+    want = wrong[p.visible.mask("removed")].mean() + 0.05 * tokens.droppos_loss(predicted, p, smooth)
+    torch.testing.assert_close(loss, want)
+    loss.backward()
+    assert torch.equal(pixels.grad.abs().sum(-1) > 0, p.visible.mask("removed"))
+    assert torch.equal(predicted.grad.abs().sum(-1) > 0, p.told.mask("removed"))
+
+
 def test_nothing_dropped_is_a_loss_of_zero():
     p = puzzle(position_ratio=0.0)
     assert not bool(p.told.mask("removed").any())
