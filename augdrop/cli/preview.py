@@ -22,8 +22,6 @@ from augdrop.cli.recipe import build
 from augdrop.cli.worker import batch, decide, paint
 from augdrop.errors import fail, nearest
 from augdrop.registry import METHODS
-from augdrop.tokens.base import Selector
-from augdrop.tokens.registry import SELECTORS
 from augdrop.transforms.base import Transform
 
 _MOST = 4
@@ -34,7 +32,8 @@ _SHOWN = {"Cutout": "imagenet", "Mixup": "cifar"}
 
 _EPILOG = """
 Every draw is shown hit (p = 1), at the methods' defaults or a preset. Mixes take the next image as a partner, and of a
-single image its mirror image with other colours. With --tokens the patches that a method removes are faded.
+single image its mirror image with other colours. With --tokens the patches that a method removes are faded, and those
+that it merges have one colour.
 """
 
 
@@ -46,7 +45,7 @@ def add_to(commands: Any) -> None:
     sub.add_argument("sources", metavar="SOURCE", type=Path, nargs="+", help="images or folders; a few are shown")
     sub.add_argument("--methods", metavar="A,B:PRESET", help="by default all; a preset after a colon")
     sub.add_argument(
-        "--tokens", action="store_true", help="methods that select tokens: what they keep of 16×16 patches"
+        "--tokens", action="store_true", help="methods for tokens: what they keep, drop or merge of 16×16 patches"
     )
     sub.add_argument("--draws", metavar="N", type=whole(1), help="of each image; by default 4 in all")
     sub.add_argument(
@@ -69,7 +68,7 @@ def run(given: argparse.Namespace) -> int:
     """Draw it and say where it is."""
     if given.tokens:
         token_preview.check_size(given.size)
-    names = _names(given.methods, SELECTORS if given.tokens else METHODS)
+    names = _names(given.methods, token_preview.DRAWN if given.tokens else METHODS, token_preview.NOT_DRAWN)
     methods = [_method(*name, given) for name in names]
     images = [fit(load(path), given.size) for path in _chosen(given.sources)]
     partners = [*images[1:], images[0]] if len(images) > 1 else [_mirrored(images[0])]
@@ -79,7 +78,9 @@ def run(given: argparse.Namespace) -> int:
         pictures = []
         for i, (image, partner) in enumerate(zip(images, partners, strict=True)):
             pictures.append(_picture(image))
-            pictures += [_drawn(method, image, partner, key_for(str(i), draw)) for draw in range(draws)]
+            for draw in range(draws):
+                key, progress = key_for(str(i), draw), (draw + 1) / draws
+                pictures.append(_drawn(method, image, partner, key, progress))
         rows.append(Row(name, _note(method, preset), pictures))
     heads = ["original", *(f"draw {i + 1}" if draws > 1 else "dropped" for i in range(draws))] * len(images)
     sheet = contact_sheet(rows, heads, group=1 + draws)
@@ -87,33 +88,35 @@ def run(given: argparse.Namespace) -> int:
     print(
         f"{given.out}: {len(rows)} methods, {draws} draws of {len(images)} images, {sheet.width}×{sheet.height} pixels"
     )
+    if given.tokens and given.methods is None:
+        for name, why in token_preview.NOT_DRAWN.items():
+            print(f"    not drawn: {name}: {why}")
     return 0
 
 
-def _names(methods: str | None, known: Mapping[str, type]) -> list[tuple[str, str]]:
-    """Names and presets."""
+def _names(methods: str | None, known: Mapping[str, Any], more: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and presets; by default all that are known, and of ``more`` those that are asked for."""
     if methods is None:
         return [(name, _SHOWN.get(name, "")) for name in known]
     parts = [part.strip().partition(":") for part in methods.split(",") if part.strip()]
     if not parts:
         raise fail("--methods", got=repr(methods), expected="names", fix=nearest("", known))
     for name, _, _ in parts:
-        if name not in known:
+        if name not in known and not (name in more and known is token_preview.DRAWN):
             raise fail("--methods", got=repr(name), expected="a method", fix=nearest(name, known))
     return [(name, preset) for name, _, preset in parts]
 
 
-def _method(name: str, preset: str, given: argparse.Namespace) -> Transform | Selector:
+def _method(name: str, preset: str, given: argparse.Namespace) -> Transform | token_preview.Method:
     if given.tokens:
-        return token_preview.selector_of(name, preset, given.seed, given.size)
+        return token_preview.method_of(name, preset, given.seed, given.size)
     return build({name: ({"preset": preset} if preset else {}) | {"p": 1.0}}, given.seed)
 
 
-def _note(method: Transform | Selector, preset: str) -> str:
+def _note(method: Transform | token_preview.Method, preset: str) -> str:
     """Where a method is from, and what of it is shown."""
     parts = [_cited(type(method).citation), f"preset\u00a0{preset}" if preset else ""]
-    if isinstance(method, Selector):
-        parts.append(token_preview.note_of(method))
+    parts.append(token_preview.note_of(method))
     return " · ".join(part for part in parts if part)
 
 
@@ -138,9 +141,11 @@ def _mirrored(image: LoadedImage) -> LoadedImage:
     return LoadedImage(np.ascontiguousarray(image.pixels[:, ::-1, ::-1]), None, image.bits)
 
 
-def _drawn(method: Transform | Selector, image: LoadedImage, partner: LoadedImage, key: int) -> Image.Image:
-    if isinstance(method, Selector):
-        return token_preview.faded(method, _picture(image), key)
+def _drawn(
+    method: Transform | token_preview.Method, image: LoadedImage, partner: LoadedImage, key: int, progress: float
+) -> Image.Image:
+    if not isinstance(method, Transform):
+        return token_preview.drawn(method, _picture(image), key, progress)
     other = batch(like(partner, image))
     return _picture(paint(image, decide(method, image, other, key, 0), other))
 
