@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ class Lazy:
     """A base of dataclasses with tensor fields, which may be made of arrays: a tensor costs several times as much."""
 
     @classmethod
-    def drawn(cls, arrays: dict[str, np.ndarray | None], **fields: Any) -> Self:
+    def drawn(cls, arrays: Mapping[str, np.ndarray | None], **fields: Any) -> Self:
         """One of these whose tensors share the memory of ``arrays``; ``fields`` are what else it has.
 
         Example:

@@ -106,6 +106,15 @@ def uniform_pair(stream, key, epoch, index):
 
 
 @njit(cache=True, nogil=True)
+def words_run(stream, key, epoch, first, blocks, out):
+    """The words of some blocks of one sample, four a block, to a pointer to uint32; a loop for wide registers."""
+    for i in range(blocks):
+        a, b, c, d = block(stream, key, epoch, first + i)
+        out[4 * i], out[4 * i + 1] = np.uint32(a), np.uint32(b)
+        out[4 * i + 2], out[4 * i + 3] = np.uint32(c), np.uint32(d)
+
+
+@njit(cache=True, nogil=True)
 def uniforms(stream, keys, epochs, first, n):
     """``n`` uniforms in [0, 1) for each sample key, float64 ``[B, n]``, two a block from block ``first`` on."""
     out = np.empty((len(keys), n))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
+import pickle
 
 import numpy as np
 import pytest
@@ -50,6 +52,17 @@ def test_keys_reach_a_transform_by_argument_context_and_sample():
     assert torch.equal(t({"image": x, "key": 17}, epoch=2)["image"], expected)
     t.set_epoch(2)
     assert torch.equal(t(x, keys=17), expected)
+
+
+def test_copies_have_an_epoch_of_their_own_that_workers_see():
+    t = ad.Cutout(8, seed=1)
+    t.set_epoch(3)
+    for again in (copy.deepcopy(t), pickle.loads(pickle.dumps(t))):
+        assert again._epoch.is_shared()
+        assert again.plan((2, 3, 24, 24)).epochs.tolist() == [3, 3]
+        again.set_epoch(5)
+        assert again.plan((2, 3, 24, 24)).epochs.tolist() == [5, 5]
+        assert t.plan((2, 3, 24, 24)).epochs.tolist() == [3, 3]
 
 
 def test_the_context_ends_with_its_block():

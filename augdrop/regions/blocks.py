@@ -12,11 +12,13 @@ from numba import njit
 from torch import Tensor
 from torch.nn import functional as F
 
+from augdrop.memory import data
 from augdrop.regions import spans
 from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits, once_a_size
 from augdrop.regions.base import NO_BITS, Region
-from augdrop.regions.mask import Mask, resample, skip, skip_scale
-from augdrop.rng import FIRST, Draws, uniform_pair
+from augdrop.regions.gaps import ROOM, blocks_for, gaps, skip_scale
+from augdrop.regions.mask import Mask, resample
+from augdrop.rng import FIRST, Draws
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,18 +84,20 @@ def _seeds(stream, keys, epochs, gamma, height, width, most):
     out = np.full((len(keys), most, 2), -1, np.int64)
     if gamma <= 0:
         return out
-    scale = skip_scale(gamma)
+    places = height * width
+    scale, blocks, room = skip_scale(gamma), blocks_for(gamma * places), np.empty(ROOM)
     for b in range(len(keys)):
         place, n, draw = np.int64(-1), 0, FIRST
-        while n < most:
-            for u in uniform_pair(stream, keys[b], epochs[b], draw):
-                place += 1 + skip(u, scale, height * width)
-                if place < height * width and n < most:
-                    out[b, n, 0], out[b, n, 1] = place // width, place % width
-                    n += 1
-            if place >= height * width:
-                break
-            draw += 1
+        while place < places and n < most:
+            skipped = gaps(stream, keys[b], epochs[b], draw, blocks, scale, places, data(room))
+            for i in range(2 * blocks):
+                place += 1 + skipped[i]
+                if place >= places or n == most:
+                    break
+                row = np.int64(np.uint64(place) // np.uint64(width))
+                out[b, n, 0], out[b, n, 1] = row, place - row * width
+                n += 1
+            draw += blocks
     return out
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +15,8 @@ from augdrop.memory import ahead, data
 from augdrop.regions import spans
 from augdrop.regions.alone import batch_of_one, hand_over, is_hit, once_a_size
 from augdrop.regions.base import Region, centres
-from augdrop.rng import FIRST, Draws, block, uniform_pair
+from augdrop.regions.gaps import ROOM, blocks_for, gaps, skip_scale
+from augdrop.rng import FIRST, Draws, words_run
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +53,10 @@ def resample(region: Region, height: int, width: int) -> Mask:
     return Mask((height, width), region.mask()[:, rows][:, :, columns].contiguous())
 
 
+_RUN = 256
+"""Blocks of words at once: 4 KiB, which stay in the fastest cache."""
+
+
 @njit(cache=True, nogil=True)
 def bernoulli_map(stream, keys, epochs, probability, height, width):
     """uint8 ``[B, height, width]``, 1 with the sample's probability.
@@ -61,46 +65,40 @@ def bernoulli_map(stream, keys, epochs, probability, height, width):
     """
     n = height * width
     out = np.zeros((len(keys), height, width), np.uint8)
+    room, words = np.empty(ROOM), np.empty(4 * _RUN, np.uint32)
     for b in range(len(keys)):
         cells = ahead(data(out), b * n)
         if probability[b] < 0.0625:
-            _sparse(stream, keys[b], epochs[b], probability[b], n, cells)
+            _sparse(stream, keys[b], epochs[b], probability[b], n, cells, data(room))
         else:
-            threshold = np.uint64(min(probability[b], 1.0) * 4294967296.0)
-            for i in range(n // 4):
-                w0, w1, w2, w3 = block(stream, keys[b], epochs[b], FIRST + 1 + i)
-                cells[4 * i], cells[4 * i + 1] = w0 < threshold, w1 < threshold
-                cells[4 * i + 2], cells[4 * i + 3] = w2 < threshold, w3 < threshold
-            words = block(stream, keys[b], epochs[b], FIRST + 1 + n // 4)
-            for lane in range(n % 4):
-                cells[n // 4 * 4 + lane] = words[lane] < threshold
+            _dense(stream, keys[b], epochs[b], probability[b], n, cells, data(words))
     return out
 
 
 @njit(cache=True, nogil=True)
-def _sparse(stream, key, epoch, probability, n, cells):
+def _dense(stream, key, epoch, probability, n, cells, words):
+    threshold = np.uint64(min(probability, 1.0) * 4294967296.0)
+    for start in range(0, n, 4 * _RUN):
+        count = min(n - start, 4 * _RUN)
+        words_run(stream, key, epoch, FIRST + 1 + start // 4, (count + 3) // 4, words)
+        for i in range(count):
+            cells[start + i] = np.uint64(words[i]) < threshold
+
+
+@njit(cache=True, nogil=True)
+def _sparse(stream, key, epoch, probability, n, cells, room):
     if probability <= 0.0:
         return
-    scale, draw, place = skip_scale(probability), FIRST + 1, np.int64(-1)
+    scale, blocks = skip_scale(probability), blocks_for(n * probability)
+    draw, place = FIRST + 1, np.int64(-1)
     while place < n:
-        for u in uniform_pair(stream, key, epoch, draw):
-            place += 1 + skip(u, scale, n)
-            if place < n:
-                cells[place] = 1
-        draw += 1
-
-
-@njit(cache=True, nogil=True)
-def skip_scale(probability):
-    """What `skip` needs to know of a probability above 0."""
-    return 1.0 / math.log1p(-probability) if probability < 1.0 else -0.0
-
-
-@njit(cache=True, nogil=True)
-def skip(u, scale, limit):
-    """How many failures come before the next success (a geometric law), from a uniform; at most ``limit``."""
-    # A uniform is a multiple of 2**-53, so 1 - u is exact; a plain logarithm takes half the time of log1p.
-    return np.int64(min(math.floor(math.log(1.0 - u) * scale), float(limit)))
+        skipped = gaps(stream, key, epoch, draw, blocks, scale, n, room)
+        for i in range(2 * blocks):
+            place += 1 + skipped[i]
+            if place >= n:
+                break
+            cells[place] = 1
+        draw += blocks
 
 
 @njit(cache=True, nogil=True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from numba import njit
 
-from augdrop.beta import quantiles
+from augdrop.beta import law, quantile
 from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits, once_a_size
 from augdrop.regions.boxes import Boxes
 from augdrop.rng import FIRST, Draws, uniform_pair
@@ -244,24 +244,23 @@ class BetaBoxes:
     rule: Literal["clipped", "clipped-odd", "inside"] = "clipped"
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
-        u = draws.uniforms(4)
-        boxes = _beta(
-            quantiles(u[:, 0], self.alpha), u[:, 2], u[:, 3], *size, self.rule == "clipped-odd", self.rule == "inside"
-        )
+        boxes = _beta(*draws, *law(self.alpha), *size, self.rule == "clipped-odd", self.rule == "inside")
         return Boxes.drawn({"boxes": boxes}, size=size)
 
 
 @njit(cache=True, nogil=True)
-def _beta(lam, u, v, height, width, keep_odd, inside):
-    out = np.empty((len(lam), 1, 4), np.int64)
-    for b in range(len(lam)):
+def _beta(stream, keys, epochs, power, table, height, width, keep_odd, inside):
+    out = np.empty((len(keys), 1, 4), np.int64)
+    for b in range(len(keys)):
+        lam = quantile(uniform_pair(stream, keys[b], epochs[b], FIRST)[0], power, table)
+        u, v = uniform_pair(stream, keys[b], epochs[b], FIRST + 1)
         if inside:
-            root = math.sqrt(max(1.0 - lam[b], 0.0))
+            root = math.sqrt(max(1.0 - lam, 0.0))
             h, w = np.int64(height * root), np.int64(width * root)
-            y, x = below(u[b], height - h + 1), below(v[b], width - w + 1)
+            y, x = below(u, height - h + 1), below(v, width - w + 1)
             out[b, 0, 0], out[b, 0, 1], out[b, 0, 2], out[b, 0, 3] = y, x, y + h, x + w
         else:
-            box = cutmix_box(lam[b], below(u[b], height), below(v[b], width), height, width, keep_odd)
+            box = cutmix_box(lam, below(u, height), below(v, width), height, width, keep_odd)
             out[b, 0, 0], out[b, 0, 1], out[b, 0, 2], out[b, 0, 3] = box
     return out
 
@@ -291,4 +290,9 @@ class Everywhere:
     """The whole canvas of every sample (Mixup's rule)."""
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
-        return Boxes(size, torch.from_numpy(_whole(size)).expand(len(draws), 1, 4))
+        return _everywhere(size, len(draws))
+
+
+@lru_cache(64)
+def _everywhere(size: tuple[int, int], n: int) -> Boxes:
+    return Boxes(size, torch.from_numpy(_whole(size)).expand(n, 1, 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -12,10 +13,11 @@ from torch import Tensor
 
 from augdrop.beta import quantiles
 from augdrop.errors import fail
+from augdrop.memory import address, ahead, data, pointer
 from augdrop.regions.alone import batch_of_one, hand_over, is_hit, once_a_size
 from augdrop.regions.cells import Cells
 from augdrop.regions.random_boxes import below
-from augdrop.rng import FIRST, Draws, block, uniform_pair
+from augdrop.rng import FIRST, Draws, uniform_pair, words_run
 
 
 @njit(cache=True, nogil=True)
@@ -27,21 +29,22 @@ def _hidden(stream, keys, epochs, sides, drop_ratio, height, width):
     rows, columns = -(-height // smallest), -(-width // smallest)
     cells = np.zeros((len(keys), rows, columns), np.uint8)
     span = np.empty((len(keys), 2), np.int64)
-    threshold = np.uint64(min(max(drop_ratio, 0.0), 1.0) * 65536.0)
+    threshold = np.uint32(min(max(drop_ratio, 0.0), 1.0) * 65536.0)
+    # Eight cells to a block, 16 bits each, and none for what lies off the canvas.
+    words = np.empty(4 * (-(-rows * columns // 8)), np.uint32)
+    halves = pointer(address(data(words)), np.uint16)
     for b in range(len(keys)):
         u, _ = uniform_pair(stream, keys[b], epochs[b], FIRST)
         side = sides[below(u, len(sides))]
         span[b, 0], span[b, 1] = rows * max(side, 1), columns * max(side, 1)
         if side == 0:
             continue
-        # Eight cells to a block, and none for what lies off the canvas.
-        across = -(-width // side)
-        n = -(-height // side) * across
-        for first in range(0, n, 8):
-            words = block(stream, keys[b], epochs[b], FIRST + 1 + first // 8)
-            for lane in range(min(8, n - first)):
-                half = words[lane // 2] >> np.uint64(16 * (lane % 2)) & np.uint64(0xFFFF)
-                cells[b, (first + lane) // across, (first + lane) % across] = half < threshold
+        down, across = -(-height // side), -(-width // side)
+        words_run(stream, keys[b], epochs[b], FIRST + 1, -(-down * across // 8), data(words))
+        for y in range(down):
+            own, row = ahead(halves, y * across), ahead(data(cells), (b * rows + y) * columns)
+            for x in range(across):
+                row[x] = np.uint32(own[x]) < threshold
     return cells, span
 
 
@@ -90,15 +93,46 @@ class TopCells:
     top_k: int = 6
     alpha: float | None = None
 
-    def sample(self, draws: Draws, size: tuple[int, int], scores: Tensor) -> Cells:
-        """``scores``: ``[B, h, w]``, any float dtype and device. Equal scores go by the lowest index, row-major."""
+    def sample(self, draws: Draws, size: tuple[int, int], scores: Tensor, of: np.ndarray | None = None) -> Cells:
+        """Take the strongest cells; equal scores go by the lowest index, row-major.
+
+        Args:
+            scores: ``[B, h, w]``, any float dtype and device; or one a video, for draws that are one a frame.
+            of: int64 ``[B]``, whose map goes for each sample; by default its own.
+        """
+        count, frames = len(draws), len(draws) // max(1, len(scores))
+        if frames * len(scores) != count:
+            raise fail("scores", got=tuple(scores.shape), expected=f"{count} maps", fix="Score this very batch.")
+        of = _in_order(count) if of is None else of
+        of = of if frames == 1 else of // max(1, frames)
         n = scores.shape[1] * scores.shape[2]
         if self.alpha is None:
-            k = np.full(len(draws), min(self.top_k, n))
+            k = np.array([min(self.top_k, n)])
         else:
-            lam = quantiles(draws.uniforms(1)[:, 0], self.alpha)
-            k = np.clip((lam * n).astype(np.int64), 1, n)
-        return Cells.even(size, top_cells(scores, torch.from_numpy(k)))
+            k = np.clip((quantiles(draws.uniforms(1)[:, 0], self.alpha) * n).astype(np.int64), 1, n)
+        if not scores.is_cpu:
+            maps = scores[torch.from_numpy(of).to(scores.device)]
+            return Cells.even(size, top_cells(maps, torch.from_numpy(np.broadcast_to(k, count).copy())))
+        cells = np.empty((count, *scores.shape[1:]), np.bool_)
+        strongest(on_host(scores), of, k, cells)
+        return Cells.drawn({"cells": cells, "span": _spans(size, count)}, size=size)
+
+
+@lru_cache(64)
+def _in_order(n: int) -> np.ndarray:
+    return np.arange(n)
+
+
+@lru_cache(64)
+def _spans(size: tuple[int, int], n: int) -> np.ndarray:
+    return np.full((n, 2), size, np.int64)
+
+
+def on_host(scores: Tensor) -> np.ndarray:
+    """A score map on the host as float32 or float64."""
+    if scores.dtype not in (torch.float32, torch.float64):
+        scores = scores.double()
+    return np.ascontiguousarray((scores.detach() if scores.requires_grad else scores).numpy())
 
 
 def top_cells(scores: Tensor, k: Tensor) -> Tensor:
@@ -108,9 +142,10 @@ def top_cells(scores: Tensor, k: Tensor) -> Tensor:
         >>> top_cells(torch.tensor([[[0.1, 0.9], [0.9, 0.9]]]), torch.tensor([2])).tolist()
         [[[False, True], [True, False]]]
     """
-    if scores.device.type == "cpu":
-        chosen = _top(scores.detach().flatten(1).double().numpy(), k.numpy())
-        return torch.from_numpy(chosen).view(torch.bool).view(scores.shape)
+    if scores.is_cpu:
+        chosen = np.empty(scores.shape, np.bool_)
+        strongest(on_host(scores), _in_order(len(scores)), k.numpy(), chosen)
+        return torch.from_numpy(chosen)
     k = k.to(scores.device)[:, None]
     order = scores.flatten(1).argsort(dim=1, descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(
@@ -119,20 +154,34 @@ def top_cells(scores: Tensor, k: Tensor) -> Tensor:
     return (rank < k).view(scores.shape)
 
 
+def strongest(maps: np.ndarray, of: np.ndarray, k: np.ndarray, out: np.ndarray) -> None:
+    """Mark in ``out[b]`` the ``k[b]`` largest scores of ``maps[of[b]]``; on a device the check would wait for it."""
+    if not _top(maps, of, k, out):
+        raise fail(
+            "scores", got="NaN or infinite scores", expected="finite numbers", fix="Mend the extractor (or its input)."
+        )
+
+
 @njit(cache=True, nogil=True)
-def _top(scores, k):
-    chosen = np.zeros(scores.shape, np.uint8)
-    for b in range(len(scores)):
-        if k[b] <= 0:
+def _top(maps, of, k, out):
+    total = 0.0
+    for score in maps.flat:
+        total += score * 0.0  # NaN for what is none, or infinite
+    if total != 0.0:
+        return False
+    for b in range(len(out)):
+        scores, chosen = maps[of[b]].reshape(-1), out[b].reshape(-1)
+        ties = k[b if len(k) > 1 else 0]
+        if ties <= 0:
+            chosen[:] = False
             continue
-        least = _largest(scores[b], k[b])
-        ties = k[b]
-        for score in scores[b]:
+        least = _largest(scores, ties)
+        for score in scores:
             ties -= score > least
-        for i, score in enumerate(scores[b]):
-            chosen[b, i] = score > least or (score == least and ties > 0)
+        for i, score in enumerate(scores):
+            chosen[i] = score > least or (score == least and ties > 0)
             ties -= score == least
-    return chosen
+    return True
 
 
 @njit(cache=True, nogil=True)
@@ -163,10 +212,5 @@ def check_scores(scores: Tensor, batch: int) -> Tensor:
             got=tuple(scores.shape),
             expected=f"[{batch}, h, w], one map a sample",
             fix="Score this very batch.",
-        )
-    # On another device the check would wait for it.
-    if scores.device.type == "cpu" and not np.isfinite(scores.detach().double().numpy()).all():
-        raise fail(
-            "scores", got="NaN or infinite scores", expected="finite numbers", fix="Mend the extractor (or its input)."
         )
     return scores

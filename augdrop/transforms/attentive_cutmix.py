@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -79,11 +78,9 @@ class AttentiveCutMix(RegionalDropout):
                     fix="Call with_plan(images), or give the score maps.",
                 )
             scores = self.score(x if x.ndim > 3 else x[None])
-        # Plans are made on the host: small maps come over, and the host waits for them once.
-        maps = check_scores(scores, batch_size(x)).cpu()
-        # The cells are those of the image they are cut from. NumPy takes them: torch would wake its threads for it.
-        mixed = maps if partner is None else torch.from_numpy(maps.detach().double().numpy()[partner])
-        return rest | {"scores": mixed}
+        # Plans are made on the host: small maps come over, and the host waits for them once. A sample's cells are those
+        # of the image they are cut from.
+        return rest | {"scores": check_scores(scores, batch_size(x)).cpu(), "of": partner}
 
     def score(self, images: Tensor) -> Tensor:
         """Score maps ``[B, h, w]`` of a batch."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import ClassVar, Unpack
 
 import numpy as np
+from numba import njit
 
-from augdrop.beta import quantiles
+from augdrop.beta import law, quantile
 from augdrop.checks import check_positive
 from augdrop.citation import Citation
 from augdrop.fills import Partner
 from augdrop.regions.random_boxes import Everywhere
-from augdrop.rng import Draws
+from augdrop.rng import FIRST, Draws, uniform_pair
 from augdrop.transforms.options import MixOptions
 from augdrop.transforms.regional import RegionalDropout
 
@@ -48,4 +49,12 @@ class Mixup(RegionalDropout):
         self.alpha = alpha
 
     def opacity(self, draws: Draws) -> np.ndarray:
-        return 1 - quantiles(draws.uniforms(1)[:, 0], self.alpha)
+        out = np.empty(len(draws))
+        _opacities(*draws, *law(self.alpha), out)
+        return out
+
+
+@njit(cache=True, nogil=True)
+def _opacities(stream, keys, epochs, power, table, out):
+    for b in range(len(keys)):
+        out[b] = 1.0 - quantile(uniform_pair(stream, keys[b], epochs[b], FIRST)[0], power, table)

@@ -125,14 +125,15 @@ class RegionalDropout(Transform):
         p = self.p
         hit, noise = draws.header(_chances(p, draws.epochs) if callable(p) else _chance(p))
         partner = None
-        if self.mixes:
+        if self.mixes and len(hit) == 1:
+            partner = np.zeros(1, np.int64)
+            hit = hit & (partners is not None)
+        elif self.mixes:
             partner, lead = pair(draws.order(), self.per)
             if self.per != "sample":
                 hit, draws = hit[lead], Draws(draws.stream, draws.keys[lead], draws.epochs[lead])
             if partners is not None:
-                partner = np.arange(len(draws))
-            elif len(draws) == 1:
-                hit = np.zeros(1, bool)
+                partner = np.arange(len(hit))
         where = draws
         if frames:
             where, hit, noise, partner = _each_frame(draws, frames, hit, noise, partner)

@@ -89,7 +89,28 @@ def test_scores_of_another_shape_are_refused(scores):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_scores_are_finite(value):
     with pytest.raises(AugDropError, match="NaN or infinite"):
-        check_scores(torch.full((2, 4, 4), value), 2)
+        regions.TopCells(2).sample(draws(2), (8, 8), torch.full((2, 4, 4), value))
+
+
+def test_scores_of_partners_and_of_videos():
+    scores = torch.rand(3, 4, 5, generator=torch.manual_seed(0))
+    own = regions.TopCells(6).sample(draws(3), (16, 20), scores).cells
+    of = np.array([2, 0, 1])
+    assert torch.equal(regions.TopCells(6).sample(draws(3), (16, 20), scores, of).cells, own[of])
+    assert torch.equal(regions.TopCells(6).sample(draws(6), (16, 20), scores).cells, own.repeat_interleave(2, 0))
+    of = np.array([4, 5, 0, 1, 2, 3])
+    assert torch.equal(regions.TopCells(6).sample(draws(6), (16, 20), scores, of).cells, own[of // 2])
+    with pytest.raises(AugDropError, match="4 maps"):
+        regions.TopCells(6).sample(draws(4), (16, 20), scores)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.int32, torch.uint8])
+def test_scores_of_any_dtype_and_strides(dtype):
+    scores = torch.randint(0, 100, (3, 6, 7), generator=torch.manual_seed(0))
+    expected = regions.TopCells(20).sample(draws(3), (12, 14), scores.float())
+    assert regions.TopCells(20).sample(draws(3), (12, 14), scores.to(dtype)) == expected
+    turned = scores.to(dtype).mT.contiguous().mT
+    assert regions.TopCells(20).sample(draws(3), (12, 14), turned) == expected
 
 
 def test_scores_may_have_a_channel_axis_or_no_batch_axis():
