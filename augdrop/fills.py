@@ -23,6 +23,10 @@ class Constant(Fill):
 
     value: float = 0.0
 
+    def __post_init__(self) -> None:
+        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
+            raise fail("Constant", got=repr(self.value), expected="a number", fix="A colour is PerChannel((r, g, b)).")
+
 
 @dataclasses.dataclass(frozen=True)
 class PerChannel(Fill):

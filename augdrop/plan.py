@@ -25,6 +25,21 @@ def _nothing() -> None:
     """A default that leaves the class itself without a value, which would hide one that is yet to be made."""
 
 
+def _check_kinds(plan: Plan) -> None:
+    """Raise for a file's plan whose values are not what `Plan` says: they would fail, or do nothing, when applied."""
+    if not isinstance(plan.fill, Fill):
+        raise TypeError(f"fill is {plan.fill!r}")
+    whole = torch.int64
+    wanted = {"hit": torch.bool, "keys": whole, "epochs": whole, "noise": whole, "partner": whole}
+    for name, dtype in (wanted | {"opacity": torch.float64}).items():
+        value = getattr(plan, name)
+        if value is None and name in ("partner", "opacity"):
+            continue
+        kind = (value.dtype, value.shape) if isinstance(value, Tensor) else None
+        if kind != (dtype, plan.hit.shape[:1]):
+            raise TypeError(f"{name} is {value!r}")
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Plan(Lazy):
     """The drop of B samples: where, what with, from whom, and which samples are hit at all.
@@ -170,8 +185,11 @@ class Plan(Lazy):
         names = {f.name for f in dataclasses.fields(cls)}
         try:
             plan = cls(**{name: decode(value, KINDS) for name, value in data.items() if name in names})
+            _check_kinds(plan)
             plan.region.check(len(plan))
-        except (KeyError, TypeError, AttributeError) as error:
+        except AugDropError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise fail(
                 "Plan", got=f"{type(error).__name__}: {error}", expected="a whole plan", fix="Save it again."
             ) from None

@@ -101,7 +101,8 @@ class Plans:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Plans:
         """Read what `to_dict` wrote."""
-        if data.get("version") != VERSION or data.get("kind") not in ("chain", "choice"):
+        known = data.get("version") == VERSION and data.get("kind") in ("chain", "choice")
+        if not known or not isinstance(data.get("plans"), list):
             raise fail("Plans", got=str(data)[:60], expected="saved plans", fix="Save them with plans.save(path).")
         return cls(data["kind"], tuple(plan_from_dict(p) for p in data["plans"]))
 

@@ -41,17 +41,23 @@ def decode(value: Any, kinds: dict[str, type]) -> Any:
     if not isinstance(value, dict):
         return value
     if "dtype" in value:
-        dtype, shape = np.dtype(value["dtype"]), tuple(value["shape"])
-        if "data" in value:
-            return torch.from_numpy(np.array(value["data"], dtype).reshape(shape))
-        raw = zlib.decompress(base64.b64decode(value["zlib"]))
-        if dtype.kind == "b":
-            count = int(np.prod(shape))
-            return torch.from_numpy(
-                np.unpackbits(np.frombuffer(raw, np.uint8), count=count).astype(bool).reshape(shape)
-            )
-        return torch.from_numpy(np.frombuffer(raw, dtype).reshape(shape).copy())
+        try:
+            return _array(value)
+        except (KeyError, TypeError, ValueError, zlib.error) as error:
+            got = f"{str(value)[:60]} ({error})"
+            raise fail("saved file: array", got=got, expected="a whole one", fix="Save it again.") from None
     name = value.get("type", "")
     if name not in kinds:
         raise fail("saved file: type", got=repr(name), expected="a known class", fix=nearest(str(name), kinds))
     return kinds[name](**{k: decode(v, kinds) for k, v in value.items() if k != "type"})
+
+
+def _array(value: dict[str, Any]) -> Tensor:
+    dtype, shape = np.dtype(value["dtype"]), tuple(value["shape"])
+    if "data" in value:
+        return torch.from_numpy(np.array(value["data"], dtype).reshape(shape))
+    raw = zlib.decompress(base64.b64decode(value["zlib"]))
+    if dtype.kind == "b":
+        count = int(np.prod(shape))
+        return torch.from_numpy(np.unpackbits(np.frombuffer(raw, np.uint8), count=count).astype(bool).reshape(shape))
+    return torch.from_numpy(np.frombuffer(raw, dtype).reshape(shape).copy())

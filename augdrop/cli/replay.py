@@ -7,6 +7,7 @@ import dataclasses
 import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from augdrop.cli.apply import check_place, check_sources_safe, whole, write_all
@@ -15,9 +16,15 @@ from augdrop.cli.listing import ImageFile
 from augdrop.cli.manifest import MANIFEST, Record, read_lines, read_settings
 from augdrop.cli.match import fit
 from augdrop.cli.outputs import Output
-from augdrop.cli.worker import Skipped, matched, paint, read, skipped
+from augdrop.cli.worker import Skipped, matched, own_share, paint, read, skipped
 from augdrop.errors import AugDropError, fail
 from augdrop.plans import plan_from_dict
+
+_KINDS = {
+    **{"output": str, "source": str, "source_sha256": str, "copy": int, "key": int, "epoch": int, "plan": dict},
+    **{"partner": (str, NoneType), "partner_sha256": (str, NoneType), "quality": int},
+}
+"""What a line of a manifest has to say, and in what kind; it may come from elsewhere."""
 
 _EPILOG = """
 The plans in the manifest are all it takes: no random number is drawn, so a later version, with other defaults, replays
@@ -82,17 +89,18 @@ def _source_of(manifest: Path) -> Path:
 
 
 def _output(record: Record, root: Path, manifest: Path) -> Output:
-    try:
-        name, source, partner = record["output"], record["source"], record.get("partner")
-        if not all(_stays_below(n) for n in (name, source, partner or source)):
-            raise fail(f"'{manifest}'", got=f"a way out of the folder, for '{name}'", expected="names below it", fix="")
-        theirs = ImageFile(root / partner, partner) if partner else None
-        return Output(
-            name, ImageFile(root / source, source), record["copy"], record["key"], record["epoch"], theirs, record
-        )
-    except KeyError as error:
-        fix = "Give a manifest that augdrop apply wrote."
-        raise fail(f"'{manifest}'", got=f"a line without {error}", expected="whole lines", fix=fix) from None
+    for key, kind in _KINDS.items():
+        if not isinstance(record.get(key), kind):
+            got = f"{key} = {str(record.get(key))[:40]!r}" if key in record else f"a line without {key!r}"
+            fix = "Give a manifest that augdrop apply wrote."
+            raise fail(f"'{manifest}'", got=got, expected="whole lines", fix=fix)
+    name, source, partner = record["output"], record["source"], record.get("partner")
+    if not all(_stays_below(n) for n in (name, source, partner or source)):
+        raise fail(f"'{manifest}'", got=f"a way out of the folder, for '{name}'", expected="names below it", fix="")
+    theirs = ImageFile(root / partner, partner) if partner else None
+    return Output(
+        name, ImageFile(root / source, source), record["copy"], record["key"], record["epoch"], theirs, record
+    )
 
 
 def _stays_below(name: str) -> bool:
@@ -116,6 +124,9 @@ class Replayer:
             if output.partner is not None:
                 other = _unchanged(output.partner, record["partner_sha256"], plan.size)
                 partner = matched(other, image, output)
+            elif own_share(plan) < 1:
+                got, fix = "no partner, but a plan that pastes one", "Give a manifest that augdrop apply wrote."
+                raise fail(f"'{output.name}'", got=got, expected="whole lines", fix=fix)
             save(paint(image, plan, partner), self.out / output.name, quality=record["quality"])
         except AugDropError as error:
             return skipped(output.name, error)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 from PIL import Image
@@ -88,6 +89,27 @@ def test_errors(made, capsys, manifest, out, more, said):
     assert augdrop("replay", made / manifest, made / out, *more) == 2
     assert said in capsys.readouterr().err
     assert not (made / "again").exists()
+
+
+def test_lines_that_are_not_whole_are_said_and_never_a_traceback(tmp_path, capsys):
+    photos = class_folders(tmp_path / "photos")
+    assert apply(photos, tmp_path / "out", "--method", "CutMix", "--size", 40) == 0
+    line = next(r for r in records(tmp_path / "out").values() if r["partner"])
+    plan = line["plan"]
+    for change, said in (
+        ({"plan": 3}, "plan = '3'; expected whole lines"),
+        ({"quality": None}, "quality = 'None'"),
+        ({"source_sha256": 5}, "source_sha256 = '5'"),
+        ({"plan": plan | {"noise": "zz"}}, "TypeError: noise is 'zz'; expected a whole plan"),
+        ({"plan": plan | {"fill": "zz"}}, "TypeError: fill is 'zz'"),
+        ({"plan": plan | {"fill": {"type": "Constant", "value": "a"}}}, "Constant: got 'a'; expected a number"),
+        ({"plan": plan | {"opacity": {"dtype": "f8", "shape": [7], "data": [1]}}}, "saved file: array"),
+        ({"partner": None}, "no partner, but a plan that pastes one"),
+    ):
+        (tmp_path / "bad.jsonl").write_text(json.dumps(line | change) + "\n")
+        shutil.rmtree(tmp_path / "again", ignore_errors=True)
+        assert augdrop("replay", tmp_path / "bad.jsonl", tmp_path / "again", "--source", photos) in (1, 2)
+        assert said in capsys.readouterr().err
 
 
 def test_a_manifest_leads_nowhere_else(made, capsys):
