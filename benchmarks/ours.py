@@ -10,10 +10,11 @@ from torch import Tensor
 
 import augdrop as ad
 from augdrop.fills import Blur, ImageMean, Noise
-from augdrop.regions import RandomGrid
+from augdrop.regions import RandomGrid, RandomPixels
 from benchmarks.timing import DTYPES, Effort, Row, Shape, images, micros, named, race, ratio, short
 
 OUT, IN_PLACE = "out=", "in place"
+PER_PIXEL = "bounded by the generator"
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "RandomErasing": {"fill=0": {"fill": 0}},
@@ -49,7 +50,7 @@ def subjects() -> Iterator[Subject]:
             yield Subject(f"{name} (scores given)", transform, lambda x: {"scores": _scores(x)})
             yield Subject(f"{name} (its own scores)", transform, note="bounded by the score map")
         else:
-            yield Subject(name, transform, note="bounded by the generator" if noisy(transform) else "")
+            yield Subject(name, transform, note=PER_PIXEL if noisy(transform) else "")
         for label, parameters in VARIANTS.get(name, {}).items():
             yield Subject(f"{name} ({label})", cls(p=1.0, seed=0, **parameters))
 
@@ -102,7 +103,7 @@ def fills(effort: Effort) -> Iterator[Row]:
         for dtype in DTYPES:
             for name, fill in FILLS.items():
                 t = ad.RandomErasing(p=1.0, fill=fill, seed=0)
-                subject = Subject(f"fill: {name}", t, note="bounded by the generator" if noisy(t) else "")
+                subject = Subject(f"fill: {name}", t, note=PER_PIXEL if noisy(t) else "")
                 yield from _measured("fills", subject, shape, dtype, effort)
 
 
@@ -152,8 +153,10 @@ def plans(effort: Effort) -> Iterator[Row]:
             calls[batch] = lambda shape=shape, given=given, t=subject.transform: t.plan(shape, **given)
         seconds = race(calls, effort)
         one, many = micros(seconds[1]), micros(seconds[256]) / 256
-        yield Row("plans", subject.name, "a call", named((1, 3, *size)), value=one, goal="value", target=10.0)
-        yield Row("plans", subject.name, "a sample", named((256, 3, *size)), value=many, goal="value", target=0.5)
+        goal, note = ("value", "") if not isinstance(subject.transform.where, RandomPixels) else (None, PER_PIXEL)
+        for batch, state, value, most in ((1, "a call", one, 10.0), (256, "a sample", many, 0.5)):
+            shape = named((batch, 3, *size))
+            yield Row("plans", subject.name, state, shape, value=value, goal=goal, target=goal and most, note=note)
 
 
 def single(effort: Effort) -> Iterator[Row]:
@@ -176,5 +179,5 @@ def single(effort: Effort) -> Iterator[Row]:
             micros(s),
             goal=None if bounded else "value",
             target=None if bounded else 25.0,
-            note="bounded by the generator" if bounded else "",
+            note=PER_PIXEL if bounded else "",
         )

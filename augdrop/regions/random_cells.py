@@ -100,20 +100,22 @@ class TopCells:
             scores: ``[B, h, w]``, any float dtype and device; or one a video, for draws that are one a frame.
             of: int64 ``[B]``, whose map goes for each sample; by default its own.
         """
-        count, frames = len(draws), len(draws) // max(1, len(scores))
-        if frames * len(scores) != count:
-            raise fail("scores", got=tuple(scores.shape), expected=f"{count} maps", fix="Score this very batch.")
+        count, (maps, rows, columns) = len(draws.keys), scores.shape
         of = _in_order(count) if of is None else of
-        of = of if frames == 1 else of // max(1, frames)
-        n = scores.shape[1] * scores.shape[2]
+        if maps != count:
+            frames = count // max(1, maps)
+            if frames * maps != count:
+                raise fail("scores", got=tuple(scores.shape), expected=f"{count} maps", fix="Score this very batch.")
+            of = of // frames
+        n = rows * columns
         if self.alpha is None:
-            k = np.array([min(self.top_k, n)])
+            k = _for_all(min(self.top_k, n))
         else:
             k = np.clip((quantiles(draws.uniforms(1)[:, 0], self.alpha) * n).astype(np.int64), 1, n)
         if not scores.is_cpu:
-            maps = scores[torch.from_numpy(of).to(scores.device)]
-            return Cells.even(size, top_cells(maps, torch.from_numpy(np.broadcast_to(k, count).copy())))
-        cells = np.empty((count, *scores.shape[1:]), np.bool_)
+            whose = scores[torch.from_numpy(of).to(scores.device)]
+            return Cells.even(size, top_cells(whose, torch.from_numpy(np.broadcast_to(k, count).copy())))
+        cells = np.empty((count, rows, columns), np.bool_)
         strongest(on_host(scores), of, k, cells)
         return Cells.drawn({"cells": cells, "span": _spans(size, count)}, size=size)
 
@@ -121,6 +123,11 @@ class TopCells:
 @lru_cache(64)
 def _in_order(n: int) -> np.ndarray:
     return np.arange(n)
+
+
+@lru_cache(64)
+def _for_all(k: int) -> np.ndarray:
+    return np.array([k])
 
 
 @lru_cache(64)
@@ -206,7 +213,8 @@ def check_scores(scores: Tensor, batch: int) -> Tensor:
     if scores.ndim == 4 and scores.shape[1] == 1:
         scores = scores[:, 0]
     scores = scores[None] if scores.ndim == 2 else scores
-    if scores.ndim != 3 or len(scores) != batch or 0 in scores.shape[1:]:
+    shape = scores.shape
+    if len(shape) != 3 or shape[0] != batch or 0 in shape[1:]:
         raise fail(
             "scores",
             got=tuple(scores.shape),

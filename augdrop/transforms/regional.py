@@ -127,7 +127,7 @@ class RegionalDropout(Transform):
         partner = None
         if self.mixes and len(hit) == 1:
             partner = np.zeros(1, np.int64)
-            hit = hit & (partners is not None)
+            hit = np.zeros(1, np.bool_) if partners is None else hit
         elif self.mixes:
             partner, lead = pair(draws.order(), self.per)
             if self.per != "sample":
