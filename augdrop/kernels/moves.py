@@ -87,8 +87,25 @@ def copy_run(out, o, x, i, n):
 def copy_block(out, o, out_stride, x, i, x_stride, lines, n):
     """`copy_run` of each of some lines, so and so many elements apart."""
     size = item_size(out)
+    _copy_lines(address(out) + o * size, out_stride * size, address(x) + i * size, x_stride * size, lines, n * size)
+
+
+@njit(nogil=True)
+def stream_run(out, o, x, i, n):
+    """`copy_run` for what nobody reads soon: whole lines go straight to memory, which need not be read first."""
+    size = item_size(out)
     to, of, n = address(out) + o * size, address(x) + i * size, n * size
-    down, along = out_stride * size, x_stride * size
+    head = min(-to & (_LINE - 1), n)
+    end = head + (n - head) // _LINE * _LINE
+    _copy_lines(to, 0, of, 0, 1, head)
+    for j in range(head, end, _LINE):
+        _stream64(to + j, of + j)
+    _copy_lines(to + end, 0, of + end, 0, 1, n - end)
+
+
+@njit(nogil=True)
+def _copy_lines(to, down, of, along, lines, n):
+    """Copy ``n`` bytes of each line, ``down`` and ``along`` bytes apart."""
     if n >= 64:
         for y in range(lines):
             for j in range(0, n - 63, 64):
@@ -114,19 +131,6 @@ def copy_block(out, o, out_stride, x, i, x_stride, lines, n):
         for y in range(lines):
             for j in range(n):
                 _move1(to + y * down + j, of + y * along + j)
-
-
-@njit(nogil=True)
-def stream_run(out, o, x, i, n):
-    """`copy_run` for what nobody reads soon: whole lines go straight to memory, which need not be read first."""
-    size = item_size(out)
-    to, of, left = address(out) + o * size, address(x) + i * size, n * size
-    head = min(-to & (_LINE - 1), left)
-    copy_run(out, o, x, i, head // size)
-    end = head + (left - head) // _LINE * _LINE
-    for j in range(head, end, _LINE):
-        _stream64(to + j, of + j)
-    copy_run(out, o + end // size, x, i + end // size, (left - end) // size)
 
 
 @njit(nogil=True)

@@ -52,6 +52,14 @@ def test_large_results_go_past_the_caches(dtype, layout, monkeypatch):
     assert not room[:5].any()
 
 
+def test_elements_that_lie_across_lines_of_memory(monkeypatch):
+    monkeypatch.setattr(cpu, "_NEAR", -1)
+    x = images("contiguous", torch.float32)
+    out = torch.frombuffer(bytearray(4 * x.numel() + 1), dtype=torch.float32, offset=1).view(x.shape)
+    plan = plan_for(WHERES["box"], FILLS["constant"])
+    assert alike(apply(x, plan, out=out), apply(x, plan))
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_most_layouts_are_compiled(layout, monkeypatch):
     # Only where a row's pixels do not touch does plain torch do the work.
