@@ -122,7 +122,7 @@ class Row(NamedTuple):
     floor: the same for writing just the dropped bytes, which nothing can beat.
     peer, peer_value, to_peer: who, its value, and ours / theirs.
     share: of the batch's bytes (memory), or of the time that a loader takes without the stage (loader).
-    alone: µs an image that a loader's stage takes by itself.
+    alone: µs an image that a stage takes in a loader or pipeline.
     target: what the field named by ``goal`` is to stay below.
     """
 
