@@ -36,6 +36,14 @@ class Lazy:
             self.__dict__[name] = tensor = None if array is None else torch.from_numpy(array)
             return tensor
 
+    def arrays(self, *names: str) -> list[np.ndarray] | None:
+        """Tensors of these names as the arrays that they share memory with; None if they are on a device."""
+        drawn = self.__dict__.get("_drawn")
+        if drawn is not None:
+            return [drawn[name] for name in names]
+        tensors = [getattr(self, name) for name in names]
+        return [tensor.numpy() for tensor in tensors] if tensors[0].is_cpu else None
+
     def __getstate__(self) -> dict[str, Any]:
         tensors = {name: getattr(self, name) for name in self.__dict__.get("_drawn", ())}
         return {name: value for name, value in self.__dict__.items() if name != "_drawn"} | tensors

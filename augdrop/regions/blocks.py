@@ -42,9 +42,10 @@ class Blocks(Region):
         return grow(seeds[:, :-1, :-1], self.block)
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
-        if not self.corners.is_cpu:
+        corners = self.arrays("corners")
+        if corners is None:
             return self.packed_there()
-        return self.kind, torch.from_numpy(_pack(self.corners.numpy(), *self.block)), NO_BITS
+        return self.kind, torch.from_numpy(_pack(corners[0], *self.block)), NO_BITS
 
     def packing(self) -> dict[str, Tensor]:
         return {"params": self.packed()[1]}

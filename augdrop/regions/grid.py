@@ -71,10 +71,11 @@ class Grid(Region):
         return striped if self.stripes else ~striped
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
-        if not self.period.is_cpu:
+        lattice, (h, w) = self.arrays("period", "width", "offset", "angle"), self.size
+        if lattice is None:
             return self.packed_there()
-        (h, w), lattice = self.size, (self.period.numpy(), self.width.numpy(), self.offset.numpy())
-        params = pack(*lattice, self.angle.numpy(), self.stripes, h, w, diagonal(h, w))
+        period, width, offset, angle = lattice
+        params = pack(period, width, offset, angle, self.stripes, h, w, diagonal(h, w))
         return self.kind, torch.from_numpy(params), NO_BITS
 
     def packing(self) -> dict[str, Tensor]:
