@@ -33,10 +33,9 @@ def _check_kinds(plan: Plan) -> None:
     wanted = {"hit": torch.bool, "keys": whole, "epochs": whole, "noise": whole, "partner": whole}
     for name, dtype in (wanted | {"opacity": torch.float64}).items():
         value = getattr(plan, name)
-        if value is None and name in ("partner", "opacity"):
-            continue
-        kind = (value.dtype, value.shape) if isinstance(value, Tensor) else None
-        if kind != (dtype, plan.hit.shape[:1]):
+        kind = (value.dtype, value.shape) if isinstance(value, Tensor) else value
+        none = name in ("partner", "opacity") and kind is None
+        if not none and kind != (dtype, plan.hit.shape[:1]):
             raise TypeError(f"{name} is {value!r}")
 
 

@@ -27,13 +27,16 @@ from augdrop.transforms.base import Transform
 _MOST = 4
 """Images on one sheet; more would be too small to see."""
 
+_TRIES = 20
+"""Draws until one drops something: Hide-and-Seek may choose no grid, which here would look like a mistake."""
+
 _SHOWN = {"Cutout": "imagenet", "Mixup": "cifar"}
 """Presets of methods whose defaults are meant for smaller images, or are hard to see in a few draws."""
 
 _EPILOG = """
-Every draw is shown hit (p = 1), at the methods' defaults or a preset. Mixes take the next image as a partner, and of a
-single image its mirror image with other colours. With --tokens the patches that a method removes are faded, and those
-that it merges have one colour.
+Every draw is shown hit (p = 1), at the methods' defaults or a preset; one that drops nothing is drawn again. Mixes take
+the next image as a partner, and of a single image its mirror image with other colours. With --tokens the patches that a
+method removes are faded, and those that it merges have one colour.
 """
 
 
@@ -147,7 +150,11 @@ def _drawn(
     if not isinstance(method, Transform):
         return token_preview.drawn(method, _picture(image), key, progress)
     other = batch(like(partner, image))
-    return _picture(paint(image, decide(method, image, other, key, 0), other))
+    for epoch in range(_TRIES):
+        plan = decide(method, image, other, key, epoch)
+        if plan.area().any():
+            break
+    return _picture(paint(image, plan, other))
 
 
 def _picture(image: LoadedImage) -> Image.Image:

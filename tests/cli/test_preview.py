@@ -56,6 +56,12 @@ def test_seed_decides_and_all_methods_are_there_by_default(flower, tmp_path, cap
     assert not np.array_equal(a, c)
 
 
+def test_no_draw_is_shown_that_drops_nothing(flower, tmp_path):
+    out = tmp_path / "sheet.png"
+    assert augdrop("preview", flower, "--methods", "HideAndSeek", "--size", 128, "--draws", 16, "--out", out) == 0
+    assert len(columns(pixels(out), pixels(flower))) == 1
+
+
 def test_several_images_are_each_others_partners(tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
