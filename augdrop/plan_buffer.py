@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from augdrop.errors import fail
-from augdrop.plan import Plan, pack
-from augdrop.plan import capturing as capturing
+from augdrop.plan import Plan, capturing, pack
 
 
 class PlanBuffer:

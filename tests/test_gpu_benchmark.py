@@ -40,7 +40,7 @@ def test_the_kernels_are_checked(name):
 
 def test_every_region_fill_and_method_is_checked():
     names = [t.row.name for t in correctness.tasks(BENCH)]
-    assert len(names) == len(set(names)) == len(correctness.WHERE) * len(correctness.FILLS) + 12 + 1
+    assert len(names) == len(set(names)) == len(correctness.WHERES) * len(correctness.FILLS) + 12 + 1
     wanted = [
         "boxes × blend",
         "cells × partner",

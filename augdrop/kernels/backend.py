@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from augdrop.errors import fail, nearest
-from augdrop.kernels import cuda
+from augdrop.kernels import gpus
 
 _forced: str | None = None
 
 
 def backends() -> tuple[str, ...]:
     """The backends that work on this machine, the definition first."""
-    return ("reference", "cpu", "cuda") if cuda.available() else ("reference", "cpu")
+    return ("reference", "cpu", "cuda") if gpus.available() else ("reference", "cpu")
 
 
 @contextmanager
@@ -44,12 +44,12 @@ def forced() -> str | None:
 def on_gpu(x: Tensor) -> bool:
     """Whether ``x`` is for the CUDA backend."""
     if _forced == "cuda" and x.is_cpu:
-        return cuda.interpreted() and cuda.fits(x)
-    return _forced in (None, "cuda") and cuda.supports(x)
+        return gpus.interpreted() and gpus.fits(x)
+    return _forced in (None, "cuda") and gpus.supports(x)
 
 
 def takes(x: Tensor) -> bool:
     """Whether the kernels for GPUs take ``x`` where its size does not matter: labels and tokens have 64-bit offsets."""
     if _forced not in (None, "cuda") or x.layout is not torch.strided:
         return False
-    return cuda.usable(x.device) if x.is_cuda else _forced == "cuda" and cuda.interpreted()
+    return gpus.usable(x.device) if x.is_cuda else _forced == "cuda" and gpus.interpreted()

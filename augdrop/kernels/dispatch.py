@@ -17,7 +17,6 @@ from augdrop.kernels.backend import on_gpu
 from augdrop.kernels.backend import use_backend as use_backend
 from augdrop.kernels.paint import prepare
 from augdrop.plan import Plan
-from augdrop.plan_buffer import capturing
 
 DTYPES = (
     *(torch.uint8, torch.int16, torch.int32, torch.int64, torch.bool),
@@ -92,13 +91,6 @@ def _beside(plan: Plan, x: Tensor) -> Plan:
             got=f"images on {x.device}, a plan on {plan.device}",
             expected="one device",
             fix="Move the plan with plan.to(images.device), or leave it on the host.",
-        )
-    if x.is_cuda and capturing():
-        raise fail(
-            f"{plan.method}: apply",
-            got="a plan on the host, while a CUDA graph is captured",
-            expected="a plan that stays where it is",
-            fix="Capture apply(x, buffer.plan) with buffer = augdrop.PlanBuffer(plan), and fill it before replays.",
         )
     return plan.to(x.device)
 

@@ -74,10 +74,13 @@ def _cell_means(x: Tensor, hit: Tensor, factor: int) -> Tensor:
     return launch.cell_means(x, hit, factor)
 
 
-def _soft_labels(target: Tensor, *rest: Any) -> Tensor:
+def _soft_labels(*given: Any) -> Tensor:
     from augdrop.kernels.gpu import label_launch
 
-    return label_launch.soft_labels(target, *rest)
+    out = _fake_soft_labels(*given)
+    if out.numel():
+        label_launch.soft_labels(out, *given)
+    return out
 
 
 def _fake_channel_means(x: Tensor, hit: Tensor) -> Tensor:

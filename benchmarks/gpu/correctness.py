@@ -5,44 +5,27 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import augdrop as ad
-from augdrop import fills, regions, tokens
+from augdrop import tokens
 from augdrop.kernels.dispatch import DTYPES, apply, use_backend
 from augdrop.plan import Plan
 from augdrop.tokens.tome import match, merge
 from benchmarks.gpu.bench import Bench, Row, Task
+from benchmarks.gpu.cases import FILLS, WHERES
 from benchmarks.timing import Shape, named
 
-WHERE: dict[str, Any] = {
-    "boxes": regions.AreaBoxes(count=(1, 3)),
-    "grid": regions.RandomGrid((5, 20), 0.5, rotate=1),
-    "turned grid": regions.RandomGrid((5, 20), 0.5, drop="stripes"),
-    "cells": regions.RandomCells((0, 3, 7)),
-    "blocks": regions.RandomBlocks(0.3),
-    "pixels": regions.RandomPixels(0.2),
-}
-FILLS: dict[str, fills.Fill] = {
-    "constant": fills.Constant(1),
-    "per channel": fills.PerChannel((0, 1, 0)),
-    "noise": fills.Noise(),
-    "normal": fills.Noise("normal"),
-    "noise a box": fills.Noise(per="channel"),
-    "mean": fills.ImageMean(),
-    "blur": fills.Blur(4),
-    "partner": fills.Partner(),
-    "blend": fills.Partner(),
-}
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 
 def tasks(bench: Bench) -> Iterator[Task]:
     """Every region with every fill, then every method, then tokens: a row each, over dtypes, layouts and states."""
-    for where, fill in itertools.product(WHERE, FILLS):
+    for where, fill in itertools.product(WHERES, FILLS):
         # Every dtype where the region is the simplest, for a dtype's way does not depend on the region.
         dtypes = DTYPES if where == "boxes" else (torch.uint8, torch.float32)
         yield _task(bench, f"{where} × {fill}", lambda row, w=where, f=fill, d=dtypes: _pairs(bench, row, w, f, d))
@@ -89,11 +72,11 @@ def _bits(x: Tensor) -> bytes:
 def plan(where: str, fill: str, shape: Shape) -> Plan:
     """A plan that hits some of the samples, each one's partner being the one before."""
     mixes = fill in ("partner", "blend")
-    t = ad.RegionalDropout(where=WHERE[where], fill=FILLS[fill], p=0.8, seed=3)
+    t = ad.RegionalDropout(where=WHERES[where], fill=FILLS[fill], p=0.8, seed=3)
     made = t.plan(shape, keys=range(shape[0]))
     opacity = torch.linspace(0, 1, shape[0], dtype=torch.float64) if fill == "blend" else None
     partner = torch.arange(shape[0]).roll(1) if mixes else None
-    return Plan(**(vars(made) | {"opacity": opacity, "partner": partner}))
+    return replace(made, opacity=opacity, partner=partner)
 
 
 def _pairs(bench: Bench, row: Row, where: str, fill: str, dtypes: tuple[torch.dtype, ...]) -> Row:

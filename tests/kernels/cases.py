@@ -9,33 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augdrop import Plan, fills, regions, rng
+from augdrop import Plan, fills, rng
 from augdrop.fills import Fill
+from benchmarks.gpu.cases import FILLS as FILLS
+from benchmarks.gpu.cases import WHERES as WHERES
 
 SIZE = (37, 53)
-
-FILLS: dict[str, Fill] = {
-    "constant": fills.Constant(1),
-    "per channel": fills.PerChannel((0, 1, 0)),
-    "noise": fills.Noise(),
-    "normal": fills.Noise("normal"),
-    "noise per channel": fills.Noise(per="channel"),
-    "mean": fills.ImageMean(),
-    "blur": fills.Blur(4),
-    "partner": fills.Partner(),
-    "blend": fills.Partner(),
-}
-
-WHERES = {
-    "box": regions.AreaBoxes(),
-    "boxes": regions.AreaBoxes(count=(1, 3)),
-    "grid": regions.RandomGrid((5, 20), 0.5, rotate=1),
-    "turned grid": regions.RandomGrid((5, 20), 0.5, drop="stripes"),
-    "cells": regions.RandomCells((0, 3, 7)),
-    "blocks": regions.RandomBlocks(0.3),
-    "pixels": regions.RandomPixels(0.2),
-    "everywhere": regions.Everywhere(),
-}
 
 LAYOUTS = ["contiguous", "channels_last", "crop", "video", "transposed", "planes first"]
 
@@ -51,10 +30,10 @@ def plan_for(
 ) -> Plan:
     """A plan of a drawn region; a partner fill pairs each with the one before unless told otherwise."""
     draws = rng.Draws(rng.stream_key(3, "Kernels"), np.arange(batch), np.zeros(batch, np.int64))
-    pair, noise = rng.header(draws.stream, draws.keys, draws.epochs)
+    noise = draws.words(1, first=1)[:, 0].view(np.int64)
     if isinstance(fill, fills.Partner) and partner is None:
         partner = torch.arange(batch).roll(1)
-    hit = torch.from_numpy(pair[:, 0] < p)
+    hit = torch.from_numpy(draws.uniforms(1, first=0)[:, 0] < p)
     ids = torch.arange(batch)
     region = where.sample(draws, size)
     return Plan("Test", region, fill, hit, ids, torch.zeros_like(ids), torch.from_numpy(noise), partner, opacity)

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 from torch import Tensor
 
 from augdrop.kernels.gpu import labels
 from augdrop.kernels.gpu.launch import Launch
-from augdrop.kernels.ops import soft_type
 
 _BLOCK = 1024
 """Classes of a program, at the most."""
 
 
-def soft_labels(
-    target: Tensor, others: Tensor, partner: Tensor | None, own: Tensor, classes: int, keep: float, off: float
-) -> Tensor:
-    """The work of `augdrop.kernels.ops.soft_labels`."""
-    launch, out = mixing(target, others, partner, own, classes, keep, off)
-    if out.numel():
-        launch.run(target.device)
-    return out
+def soft_labels(out: Tensor, *given: Any) -> None:
+    """The work of `augdrop.kernels.ops.soft_labels`, into ``out [B, classes]``."""
+    mixing(out, *given).run(out.device)
 
 
 def mixing(
-    target: Tensor, others: Tensor, partner: Tensor | None, own: Tensor, classes: int, keep: float, off: float
-) -> tuple[Launch, Tensor]:
-    """The launch of the labels' kernel, and where targets go."""
-    out = target.new_empty((len(target), classes), dtype=soft_type(target.dtype))
+    out: Tensor, target: Tensor, others: Tensor, partner: Tensor | None, own: Tensor,
+    classes: int, keep: float, off: float,
+) -> Launch:  # fmt: skip
+    """The launch of the labels' kernel."""
     block = min(_BLOCK, triton.next_power_of_2(classes))
     tiles, indices = triton.cdiv(classes, block), target.ndim == 1
     numbers = {
@@ -38,7 +34,7 @@ def mixing(
         "others_sample": others.stride(0), "others_class": 0 if indices else others.stride(1),
     }  # fmt: skip
     constants = {"KEEP": keep, "OFF": off, "INDICES": indices, "BLOCK": block}
-    return Launch(labels.soft_labels, len(target) * tiles, numbers, constants, max(1, min(4, block // 128))), out
+    return Launch(labels.soft_labels, len(target) * tiles, numbers, constants, max(1, min(4, block // 128)))
 
 
 def _readable(target: Tensor) -> Tensor:

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from augdrop import Plan
-from augdrop.kernels import cuda
+from augdrop.kernels import gpus
 from augdrop.kernels.dispatch import apply, use_backend
 from tests.kernels.cases import alike, twin
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-needs_triton = pytest.mark.skipif(not cuda.available(), reason="no Triton here")
+needs_triton = pytest.mark.skipif(not gpus.available(), reason="no Triton here")
 
 SMALL = (13, 21)
 

@@ -10,26 +10,26 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from augdrop.errors import AugDropError
-from augdrop.kernels import cuda
+from augdrop.kernels import cuda, gpus
 from augdrop.kernels.dispatch import apply, backends, use_backend
 from tests.kernels.cases import FILLS, WHERES, alike, images, plan_for
 from tests.kernels.gpu.cases import SMALL, needs_triton, there
 from tests.kernels.gpu.test_ops import Launches
 
 REASONS = {
-    "no Triton": ((cuda, "find_spec", lambda name: None), "Triton is not installed"),
+    "no Triton": ((gpus, "find_spec", lambda name: None), "Triton is not installed"),
     "an AMD device": ((torch.version, "hip", "6.0"), "NVIDIA"),
-    "an old device": ((cuda, "capability", lambda device: (7, 5)), r"\(7, 5\), and \(8, 0\)"),
+    "an old device": ((gpus, "capability", lambda device: (7, 5)), r"\(7, 5\), and \(8, 0\)"),
 }
 
 
 @contextmanager
 def fresh():
     """A process that has not warned yet."""
-    for asked in (cuda.usable, cuda._too_large):
+    for asked in (gpus.usable, gpus._too_large):
         asked.cache_clear()
     yield
-    for asked in (cuda.usable, cuda._too_large):
+    for asked in (gpus.usable, gpus._too_large):
         asked.cache_clear()
 
 
@@ -51,29 +51,29 @@ def test_plain_torch_takes_over_and_says_so_once(monkeypatch, reason, fill):
 
 
 def test_a_device_that_is_new_enough(monkeypatch):
-    monkeypatch.setattr(cuda, "capability", lambda device: (8, 0))
+    monkeypatch.setattr(gpus, "capability", lambda device: (8, 0))
     monkeypatch.setattr(torch.version, "hip", None)
     with fresh(), warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert cuda.usable(torch.device("cuda:0")) == (cuda.find_spec("triton") is not None)
+        assert gpus.usable(torch.device("cuda:0")) == (gpus.find_spec("triton") is not None)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1 << 16, 1 << 15), (1, 1, 3, 1 << 15, 30000), (1, 1, 1, 1, 1 << 22)])
 def test_images_beyond_32_bits_are_left_to_plain_torch(shape):
     with fresh():
         with pytest.warns(UserWarning, match="2\\^31"):
-            assert not cuda.fits(torch.empty(shape, device="meta"))
-        assert cuda.fits(torch.empty(300, 8, 3, 4000, 4000, device="meta"))  # 64 bits from sample to sample
+            assert not gpus.fits(torch.empty(shape, device="meta"))
+        assert gpus.fits(torch.empty(300, 8, 3, 4000, 4000, device="meta"))  # 64 bits from sample to sample
 
 
 def test_an_image_with_rows_far_apart():
     far = torch.empty(1, device="meta").as_strided((1, 1, 1, 3, 5), (1, 1, 1, 1 << 30, 1))
     with fresh(), pytest.warns(UserWarning, match="2\\^31"):
-        assert not cuda.fits(far)
+        assert not gpus.fits(far)
 
 
 def test_a_backend_that_does_not_work_here_cannot_be_asked_for(monkeypatch):
-    monkeypatch.setattr(cuda, "available", lambda: False)
+    monkeypatch.setattr(gpus, "available", lambda: False)
     assert backends() == ("reference", "cpu")
     with pytest.raises(AugDropError, match="Valid"), use_backend("cuda"):
         raise AssertionError
@@ -83,9 +83,9 @@ def test_a_backend_that_does_not_work_here_cannot_be_asked_for(monkeypatch):
 def test_the_backend_for_gpus_leaves_other_devices_alone(monkeypatch):
     x, plan = images("contiguous", torch.float32, 3, SMALL), plan_for(WHERES["box"], FILLS["noise"], 3, SMALL)
     expected = apply(x, plan)
-    monkeypatch.setattr(cuda, "interpreted", lambda: False)
+    monkeypatch.setattr(gpus, "interpreted", lambda: False)
     monkeypatch.setattr(cuda, "apply", None)
-    monkeypatch.setattr(cuda, "available", lambda: True)
+    monkeypatch.setattr(gpus, "available", lambda: True)
     with use_backend("cuda"):
         assert alike(apply(x, plan), expected)
 

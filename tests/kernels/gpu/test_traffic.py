@@ -17,12 +17,12 @@ pytest.importorskip("psutil", reason="the meter is part of the benchmark, which 
 from triton.runtime.interpreter import InterpreterBuilder
 
 import augdrop as ad
-from augdrop.kernels import cuda
+from augdrop.kernels import gpus
 from augdrop.kernels.dispatch import use_backend
 from augdrop.pairing import write_order
 from benchmarks.gpu_cost.meter import measure
 
-pytestmark = pytest.mark.skipif(not cuda.interpreted(), reason="lanes are counted in Triton's interpreter")
+pytestmark = pytest.mark.skipif(not gpus.interpreted(), reason="lanes are counted in Triton's interpreter")
 
 TRANSFORMS = {
     "boxes": ad.Cutout(9, p=0.8, seed=0),
