@@ -72,6 +72,14 @@ def test_a_video_is_scored_over_its_frames():
     assert y.shape == x.shape and len(plan) == 2
 
 
+def test_the_frames_of_a_video_share_its_map():
+    scores = torch.rand(3, 6, 8)
+    plan = ad.AttentiveCutMix(per_frame=True, seed=0).plan((3, 4, 3, 48, 64), scores=scores, keys=range(3))
+    assert len(plan) == 12 and plan.hit.all()
+    whole = ad.regions.TopCells(6).sample(T.draws(3, range(3)), (48, 64), scores)
+    assert torch.equal(plan.region.cells, whole.cells[plan.partner // 4])
+
+
 @pytest.mark.parametrize(
     "scores",
     [
