@@ -51,13 +51,13 @@ class Plans:
     @property
     def lam(self) -> Tensor:
         """Each sample's own share, float64 ``[B]``: of a choice that of the chosen member, of a chain the product."""
-        return torch.stack([p.lam for p in self.plans]).prod(0)
+        return torch.stack([p.lam for p in self._told()]).prod(0)
 
     @property
     def partner(self) -> Tensor | None:
         """int64 ``[B]``, of a choice: the partner under the chosen member; the sample itself where nothing is mixed."""
-        mixing = [p for p in self.plans if p.partner is not None]
-        if self.kind == "chain" or not mixing:
+        mixing = [] if self.kind == "chain" else [p for p in self._told() if p.partner is not None]
+        if not mixing:
             return None
         partner = torch.arange(len(self))
         for p in mixing:
@@ -70,13 +70,20 @@ class Plans:
         if self.partner is None:
             return None
         opacity = torch.ones(len(self), dtype=torch.float64)
-        for p in self.plans:
+        for p in self._told():
             if p.opacity is not None:
                 opacity = torch.where(p.hit, p.opacity, opacity)
         return opacity
 
+    def _told(self) -> list[Plan | Plans]:
+        """What labels are told by: of a choice, each member's part that mixes."""
+        return [_told(p) if self.kind == "choice" else p for p in self.plans]
+
     def flat(self) -> Plan:
         """A choice as one plan, its regions as a mask: what annotations are worked out from."""
+        if self.kind == "choice" and any(_mixes(p) and _told(p) is not p for p in self.plans):
+            fix = "Choose among the mixes alone, and erase before or after: Compose([OneOf([...]), ...])."
+            raise fail("annotations", got="a chain with a mix, within a choice", expected="single methods", fix=fix)
         first = self.plans[0]
         while isinstance(first, Plans):
             first = first.plans[0]
@@ -119,6 +126,21 @@ class Plans:
 def plan_from_dict(data: dict[str, Any]) -> Plan | Plans:
     """A plan, or the plans of a composition, from what ``to_dict`` wrote."""
     return Plans.from_dict(data) if data.get("format") == "augdrop-plans" else Plan.from_dict(data)
+
+
+def _mixes(plan: Plan | Plans) -> bool:
+    return any(map(_mixes, plan.plans)) if isinstance(plan, Plans) else plan.partner is not None
+
+
+def _told(plan: Plan | Plans) -> Plan | Plans:
+    """Of a chain the member that mixes: what it erases besides is nobody else's."""
+    while isinstance(plan, Plans) and plan.kind == "chain" and _mixes(plan):
+        mixing = [p for p in plan.plans if _mixes(p)]
+        if len(mixing) > 1:
+            fix = "Let the chain mix once, or use it outside of the choice."
+            raise fail("labels", got="two mixes in a chain within a choice", expected="one", fix=fix)
+        (plan,) = mixing
+    return plan
 
 
 def restrict(plan: Plan | Plans, chosen: Tensor) -> Plan | Plans:

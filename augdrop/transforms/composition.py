@@ -183,6 +183,14 @@ class OneOf(_Composition):
                 expected=f"{len(transforms)} numbers, none negative, not all 0",
                 fix="Give one a transform.",
             )
+        forms = [o for t in self.members if (o := t.label_options()) is not None]
+        if other := next((form for form in forms if form != forms[0]), None):
+            raise fail(
+                "OneOf",
+                got=f"mixes with {forms[0]} and with {other}",
+                expected="one form of labels",
+                fix="Give each the same num_classes, label_smoothing, multi_label and targets.",
+            )
         self.weights = weights
         self._bounds = np.cumsum(np.asarray(weights, np.float64) / sum(weights))
 

@@ -103,6 +103,34 @@ def test_a_chain_inside_a_choice():
     assert same(t.apply(x, plan, out=target), out)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_mix_that_is_chained_with_an_erasing_within_a_choice_mixes_labels(order):
+    x, y = torch.arange(1.0, 9).view(8, 1, 1, 1).expand(8, 3, 32, 32), torch.arange(8)
+    mix, erase = ad.CutMix(num_classes=8), ad.Cutout(8, fill=0)
+    t = ad.OneOf([ad.Compose([mix, erase][::order]), ad.GridMask((8, 16))], weights=[3, 1], seed=0)
+    out, target = t(x, y, keys=range(8))
+    plan = t.plan(x.shape, keys=range(8))
+    pasted = plan.plans[0].plans[0 if order == 1 else 1]
+    assert pasted.hit.any() and not pasted.hit.all()
+    for b in range(8):
+        own = 1 - pasted.area()[b].item() / 32**2
+        assert target[b, b] == own and target[b].sum() == 1
+        seen = {int(v) - 1 for v in out[b].unique().tolist() if v}
+        assert seen <= set(target[b].nonzero().flatten().tolist())
+    boxes = [{"image": image, "boxes": torch.tensor([[4.0, 4, 30, 30]])} for image in x]
+    with pytest.raises(ad.AugDropError, match="a chain with a mix, within a choice"):
+        t(boxes, keys=range(8))
+    twice = ad.OneOf([ad.Compose([mix, mix]), erase], seed=0)
+    with pytest.raises(ad.AugDropError, match="two mixes in a chain"):
+        twice(x, y, keys=range(8))
+
+
+@pytest.mark.parametrize("options", [{"label_smoothing": 0.1}, {"num_classes": 4}, {"targets": "pairs"}])
+def test_mixes_of_one_choice_have_one_form_of_labels(options):
+    with pytest.raises(ad.AugDropError, match="expected one form of labels"):
+        ad.OneOf([ad.CutMix(num_classes=5), ad.Mixup(**{"num_classes": 5} | options)])
+
+
 def test_samples_with_annotations_go_through_compositions():
     t = ad.Compose([ad.CoarseDropout((1, 1), (20, 20), (20, 20)), ad.OneOf([ad.Cutout(8), ad.Identity()])], seed=0)
     boxes = tv_tensors.BoundingBoxes([[4, 4, 30, 30]], format="XYXY", canvas_size=(48, 64))
