@@ -171,23 +171,25 @@ def strongest(maps: np.ndarray, of: np.ndarray, k: np.ndarray, out: np.ndarray) 
 
 @njit(cache=True, nogil=True)
 def _top(maps, of, k, out):
-    total = 0.0
-    for score in maps.flat:
-        total += score * 0.0  # NaN for what is none, or infinite
-    if total != 0.0:
+    wrong, every = 0, maps.reshape(-1)
+    for i in range(len(every)):
+        wrong += not abs(every[i]) < np.inf
+    if wrong:
         return False
     for b in range(len(out)):
         scores, chosen = maps[of[b]].reshape(-1), out[b].reshape(-1)
-        ties = k[b if len(k) > 1 else 0]
-        if ties <= 0:
-            chosen[:] = False
-            continue
-        least = _largest(scores, ties)
-        for score in scores:
-            ties -= score > least
-        for i, score in enumerate(scores):
-            chosen[i] = score > least or (score == least and ties > 0)
-            ties -= score == least
+        count = max(k[b if len(k) > 1 else 0], 0)
+        least = _largest(scores, count) if count > 0 else np.inf
+        extra = -count
+        for i in range(len(scores)):
+            chosen[i] = scores[i] >= least
+            extra += scores[i] >= least
+        i = len(scores)
+        while extra > 0:  # of those that tie, the last ones go
+            i -= 1
+            if scores[i] == least:
+                chosen[i] = False
+                extra -= 1
     return True
 
 
