@@ -115,6 +115,18 @@ def test_race_times_what_is_asked():
     assert {1, 2} == set(calls)
 
 
+def test_passes_go_by_turns_and_the_fastest_quarter_counts(monkeypatch):
+    from benchmarks import throughput
+    from benchmarks.timing import FULL
+
+    monkeypatch.setattr(throughput, "ROUNDS", 3)
+    calls = []
+    seconds = throughput.passes({n: lambda n=n: calls.append(n) or len(calls) for n in "ab"}, FULL)
+    assert calls == ["a", "b", "b", "a", "a", "b"]
+    assert seconds["a"].tolist() == [1, 4, 5]
+    assert throughput.undisturbed(np.array([9.0, 2.0, 1.0, 9.0, 9.0, 9.0, 9.0, 9.0])) == 1.5
+
+
 def test_a_missing_target_is_neither_met_nor_missed():
     from benchmarks.timing import Row
 
