@@ -11,6 +11,7 @@ from augdrop.kernels.paint import Paint
 from augdrop.kernels.painter import BLEND, BLUR, NOISE, SOURCE, TABLE
 from augdrop.pairing import write_order
 from augdrop.regions.base import Region
+from augdrop.regions.spans import CELLS
 
 
 def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bool:
@@ -18,6 +19,8 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
     if not (fits(out) and (how.source is None or fits(how.source))):
         return False
     kind, params, bits = region.packed()
+    if kind == CELLS and max(x.shape[3] * bits.shape[1], x.shape[4] * bits.shape[2]) >= 1 << 32:
+        return False  # the kernel finds a pixel's cell in 32 bits
     fill, law = TABLE, []
     if how.noise is not None:
         fill, law = NOISE, [*(float(v) for v in how.noise), float(how.boxes)]

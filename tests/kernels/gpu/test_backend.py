@@ -12,8 +12,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from augdrop.errors import AugDropError
 from augdrop.kernels import cuda, gpus
 from augdrop.kernels.dispatch import apply, backends, use_backend
+from augdrop.regions import Cells
+from tests.helpers import plan_of
 from tests.kernels.cases import FILLS, WHERES, alike, images, plan_for
-from tests.kernels.gpu.cases import SMALL, needs_triton, there
+from tests.kernels.gpu.cases import SMALL, check, needs_triton, there
 from tests.kernels.gpu.test_ops import Launches
 
 REASONS = {
@@ -70,6 +72,13 @@ def test_an_image_with_rows_far_apart():
     far = torch.empty(1, device="meta").as_strided((1, 1, 1, 3, 5), (1, 1, 1, 1 << 30, 1))
     with fresh(), pytest.warns(UserWarning, match="2\\^31"):
         assert not gpus.fits(far)
+
+
+@needs_triton
+def test_cells_whose_numbers_pass_32_bits():
+    x = torch.arange(70000 * 2).to(torch.uint8).view(1, 1, 70000, 2)
+    cells = torch.arange(69999 * 2).view(1, 69999, 2) % 3 == 0
+    check(x, plan_of(Cells.even((70000, 2), cells), hit=torch.tensor([True])))
 
 
 def test_a_backend_that_does_not_work_here_cannot_be_asked_for(monkeypatch):

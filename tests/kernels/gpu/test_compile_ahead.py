@@ -44,6 +44,11 @@ def test_nothing_spills(results):
     assert {(r["sm"], r["case"]): (r["spilled"], r["reg"]) for r in results if r["spilled"]} == {}
 
 
+def test_partners_in_place_are_written_behind_a_barrier(results):
+    # Which no interpreter can miss: it runs one thread after the other.
+    assert all(r["barriers"] for r in results if r["kernel"] == "chain")
+
+
 def test_aligned_images_and_tokens_are_stored_in_whole_vectors(results):
     aligned = [r for r in results if r["wide"]]
     assert {r["kernel"] for r in aligned} == {"paint", "chain", "gather", "scatter", "merge", "spread", "soft_labels"}
