@@ -327,11 +327,21 @@ def test_other_bad_calls():
         ({"min_visibility": 1.5}, r"a share in \[0, 1\]"),
         ({"min_visibility": float("nan")}, "min_visibility"),
         ({"min_area": -1}, "Policy: min_area"),
+        ({"min_area": "b"}, "Policy: min_area"),
+        ({"min_visibility": "a"}, "min_visibility"),
+        ({"mask_fill": 1.5}, "mask_fill: got 1.5; expected a class"),
     ],
 )
 def test_bad_policies(options, message):
     with pytest.raises(AugDropError, match=message):
         Policy(**options)
+
+
+@pytest.mark.parametrize("fill", [-1, 256])
+def test_a_class_that_a_mask_cannot_hold_is_refused(fill):
+    classes = Objects(segmentation=torch.zeros(H, W, dtype=torch.uint8))
+    with pytest.raises(AugDropError, match="a class from 0 to 255"):
+        erase([classes], one((0, 0, 2, 2)), Policy(masks="fill", mask_fill=fill))
 
 
 def test_samples_without_annotations_among_others():

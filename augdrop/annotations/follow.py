@@ -106,7 +106,19 @@ def _erased(objects: Objects, dropped: Tensor, policy: Policy) -> Objects:
     classes = objects.segmentation
     if classes is None or policy.masks == "keep":
         return left
+    _check_class(classes, policy.mask_fill)
     return dataclasses.replace(left, segmentation=classes.masked_fill(dropped.to(classes.device), policy.mask_fill))
+
+
+def _check_class(classes: Tensor, fill: int) -> None:
+    if classes.is_floating_point() or classes.dtype == torch.bool:
+        return
+    limits = torch.iinfo(classes.dtype)
+    if not limits.min <= fill <= limits.max:
+        expected = f"a class from {limits.min} to {limits.max}, as {classes.dtype} holds"
+        raise fail(
+            "Policy: mask_fill", got=fill, expected=expected, fix="255 is the usual ignore_index of uint8 masks."
+        )
 
 
 def _paste(own: Objects, theirs: Objects, dropped: Tensor, blended: bool) -> Tensor | None:

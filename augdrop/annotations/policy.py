@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, get_args, get_type_hints
 
+from augdrop.checks import check_share
 from augdrop.errors import fail, nearest
 
 
@@ -42,15 +43,12 @@ class Policy:
             valid, value = get_args(hint), getattr(self, name)
             if valid and value not in valid:
                 raise fail(f"Policy: {name}", got=repr(value), expected="a known word", fix=nearest(str(value), valid))
-        if not 0 <= self.min_visibility <= 1:
-            raise fail(
-                "Policy: min_visibility",
-                got=self.min_visibility,
-                expected="a share in [0, 1]",
-                fix="The default is 0.1.",
-            )
-        if not self.min_area >= 0:
-            raise fail("Policy: min_area", got=self.min_area, expected="pixels, 0 or more", fix="The default is 0.")
+        check_share("Policy: min_visibility", self.min_visibility)
+        if not isinstance(self.min_area, (int, float)) or not self.min_area >= 0:
+            got = repr(self.min_area)
+            raise fail("Policy: min_area", got=got, expected="pixels, 0 or more", fix="The default is 0.")
+        if not isinstance(self.mask_fill, int):
+            raise fail("Policy: mask_fill", got=repr(self.mask_fill), expected="a class", fix="The default is 0.")
 
 
 ERASING = Policy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from types import NoneType
 from typing import Any, Protocol, Unpack
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from augdrop.annotations import Policy
-from augdrop.checks import check_choice, check_probability, check_share
+from augdrop.checks import check_choice, check_probability, check_share, check_whole
 from augdrop.errors import fail
 from augdrop.fills import Fill, Partner, as_fill
 from augdrop.kernels.dispatch import apply
@@ -92,10 +93,15 @@ class RegionalDropout(Transform):
             check_probability(f"{name}: p", self.p)
         self.per_frame = options.get("per_frame", False)
         self.annotations: Policy | None = options.get("annotations")
+        if not isinstance(self.annotations, (Policy, NoneType)):
+            got = repr(self.annotations)
+            raise fail(f"{name}: annotations", got=got, expected="a Policy", fix="Pass ad.Policy(boxes='shrink'), say.")
         self.labels_getter = options.get("labels_getter", "default")
         self.per = options.get("per", "sample")
         check_choice(f"{name}: per", self.per, PER)
         self.num_classes = options.get("num_classes")
+        if self.num_classes is not None:
+            check_whole(f"{name}: num_classes", self.num_classes, 1)
         self.label_smoothing = options.get("label_smoothing", 0.0)
         self.multi_label = options.get("multi_label", False)
         self.targets = options.get("targets", "soft")

@@ -116,6 +116,9 @@ def test_pairs_of_targets():
         {"where": ad.regions.RandomGrid(), "fill": ad.Partner(), "per": "half"},
         {"where": ad.regions.RandomGrid(), "fill": ad.Partner(), "targets": "hard"},
         {"where": ad.regions.RandomGrid(), "fill": ad.Partner(), "label_smoothing": 1.0},
+        {"where": ad.regions.RandomGrid(), "fill": ad.Partner(), "num_classes": "5"},
+        {"where": ad.regions.RandomGrid(), "fill": ad.Partner(), "num_classes": 0},
+        {"where": ad.regions.RandomGrid(), "annotations": "shrink"},
     ],
     ids=str,
 )
