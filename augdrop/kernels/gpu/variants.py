@@ -18,7 +18,6 @@ from augdrop.kernels.blend import working_type
 from augdrop.kernels.gpu import launch
 from augdrop.kernels.gpu.label_launch import mixing
 from augdrop.kernels.gpu.launch import Launch
-from augdrop.kernels.ops import soft_type
 from augdrop.kernels.painter import BLEND, BLUR, NOISE, SOURCE, TABLE
 from augdrop.regions.spans import BLOCKS, BOXES, CELLS, GRID, MASK
 
@@ -88,7 +87,10 @@ def launches(size: tuple[int, int], sparse: bool = False) -> Iterator[tuple[str,
     for dtype, shape in itertools.product(dtypes, ((4,), (4, 1000))):
         if len(shape) == 2 or not dtype.is_floating_point:
             target, partner = torch.zeros(shape, dtype=dtype), torch.zeros(4, dtype=torch.int64)
-            own, out = torch.ones(4, dtype=torch.float64), torch.zeros(4, 1000, dtype=soft_type(dtype))
+            own, out = (
+                torch.ones(4, dtype=torch.float64),
+                torch.zeros(4, 1000, dtype=dtype if dtype == torch.float64 else torch.float32),
+            )
             name = f"labels of {'classes' if len(shape) == 1 else 'shares'}, {str(dtype).removeprefix('torch.')}"
             yield name, mixing(out, target, target, partner, own, 1000, 0.9, 1e-4)
 
