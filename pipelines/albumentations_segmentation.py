@@ -91,7 +91,9 @@ def main():
         transform = A.Compose([*map(ad.to_albumentations, stage), A.Normalize(), ToTensorV2()])
         samples = ad.keyed(Segments(args.data, few, transform), attach=True)
         rows.append(drawn(next(iter(DataLoader(samples, few, collate_fn=ad.collate(mix))))))
-    preview(args.out / "albumentations_segmentation.png", *rows)
+    preview(
+        args.out / "albumentations_segmentation.png", before=rows[0], with_holes=rows[1], with_holes_and_mixed=rows[2]
+    )
 
 
 if __name__ == "__main__":

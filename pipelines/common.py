@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 from sklearn.datasets import load_sample_images
 
@@ -82,10 +82,17 @@ def report(without, with_stage):
     print(f"with AugDrop:    {with_stage:7.0f} images/s ({with_stage / without - 1:+.1%})")
 
 
-def preview(path, *rows):
-    """Save rows of uint8 images ``[H, W, 3]`` as one picture, each row the same samples at another stage."""
-    rows = [
-        np.concatenate([np.pad(image, ((2, 2), (2, 2), (0, 0)), constant_values=255) for image in r], 1) for r in rows
-    ]
-    Image.fromarray(np.concatenate(rows)).save(path)
+def preview(path, **rows):
+    """Save rows of uint8 images ``[H, W, 3]`` as one picture: the same samples at the stage that a row is named by."""
+    parts = []
+    for name, images in rows.items():
+        row = np.concatenate([np.pad(image, ((2, 2), (2, 2), (0, 0)), constant_values=255) for image in images], 1)
+        parts += [_title(name.replace("_", " "), row.shape[1]), row]
+    Image.fromarray(np.concatenate(parts)).save(path)
     print(f"preview:         {path}")
+
+
+def _title(text, width):
+    line = Image.new("RGB", (width, 24), "white")
+    ImageDraw.Draw(line).text((4, 3), text, fill="black", font=ImageFont.load_default(16))
+    return np.asarray(line)

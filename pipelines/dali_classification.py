@@ -64,7 +64,7 @@ def main():
 
     # The same epochs once more, from the start: eight images before and after, with what they count as.
     [before], [after] = next(iter(loader())), next(iter(loader(stage)))
-    preview(args.out / "dali_classification.png", before["data"][:8].numpy(), after["data"][:8].numpy())
+    preview(args.out / "dali_classification.png", before=before["data"][:8].numpy(), after=after["data"][:8].numpy())
     for target in after["label"][:8]:
         print("  " + " + ".join(f"{share:.2f} {classes[c]}" for c, share in enumerate(target) if share > 0))
 

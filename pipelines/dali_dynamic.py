@@ -63,7 +63,7 @@ def main():
     plain.restart(), ours.restart()
     (before, _), (after, soft) = next(iter(plain)), next(iter(ours))
     rows = [(x[:8] * 64 + 128).round().byte().movedim(1, -1).numpy() for x in (before, after)]
-    preview(args.out / "dali_dynamic.png", *rows)
+    preview(args.out / "dali_dynamic.png", before=rows[0], after=rows[1])
     for target in soft[:8]:
         print("  " + " + ".join(f"{share:.2f} {classes[c]}" for c, share in enumerate(target) if share > 0))
 

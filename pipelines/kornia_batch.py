@@ -64,8 +64,8 @@ def main():
     images, labels, ids = next(iter(DataLoader(Photographs(items), min(8, len(items)), shuffle=True)))
     with ad.keys(ids):
         augmented, targets = dropping(images.to(device), labels.to(device))
-    rows = (batch.cpu().mul(255).round().byte().permute(0, 2, 3, 1).numpy() for batch in (images, augmented))
-    preview(args.out / "kornia_batch.png", *rows)
+    rows = [batch.cpu().mul(255).round().byte().permute(0, 2, 3, 1).numpy() for batch in (images, augmented)]
+    preview(args.out / "kornia_batch.png", before=rows[0], augmented_and_mixed=rows[1])
     for target in targets:
         shares = [f"{share:.0%} {name}" for name, share in zip(classes, target.tolist(), strict=True) if share > 0]
         print("  " + ", ".join(shares))

@@ -91,8 +91,8 @@ def main():
     chosen = torch.linspace(0, len(data.train) - 1, min(8, len(data.train))).long().tolist()
     before = torch.stack([data.train[i][0] for i in chosen])
     after, targets = cut(before, torch.tensor([data.train[i][1] for i in chosen]), keys=chosen, epoch=0)
-    big = (rows.repeat_interleave(5, -1).repeat_interleave(5, -2).movedim(1, -1).numpy() for rows in (before, after))
-    preview(args.out / "lightning_cifar.png", *big)
+    big = [rows.repeat_interleave(5, -1).repeat_interleave(5, -2).movedim(1, -1).numpy() for rows in (before, after)]
+    preview(args.out / "lightning_cifar.png", before=big[0], after=big[1])
     for target in targets:
         print("  " + " + ".join(f"{share:.2f} {classes[c]}" for c, share in enumerate(target) if share > 0))
 

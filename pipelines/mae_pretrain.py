@@ -102,12 +102,12 @@ def main():
     chosen = torch.linspace(0, len(items) - 1, min(8, len(items))).long()
     center = v2.Compose([v2.PILToTensor(), v2.Resize(SIZE, antialias=True), v2.CenterCrop(SIZE)])
     images = torch.stack([center(Image.open(items[i][0]).convert("RGB")) for i in chosen])
-    patches, rows = tokens.patchify(images, PATCH), [images]
+    patches, rows = tokens.patchify(images, PATCH), {"images": images}
     for epoch in (0, 1):
         selection = mask(patches, keys=chosen, epoch=epoch)
         seen = selection.scatter(selection.gather(patches), fill=225)
-        rows.append(tokens.unpatchify(seen, PATCH, (SIDE, SIDE)))
-    preview(args.out / "mae_pretrain.png", *(row.movedim(1, -1).numpy() for row in rows))
+        rows[f"seen_in_epoch_{epoch}"] = tokens.unpatchify(seen, PATCH, (SIDE, SIDE))
+    preview(args.out / "mae_pretrain.png", **{name: row.movedim(1, -1).numpy() for name, row in rows.items()})
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def main():
     batches = [data.take_batch(whole) for data in (plain, ours)]
     before, after = (dict(zip(batch["path"], batch["image"], strict=True)) for batch in batches)
     chosen = sorted(after)[:: max(1, whole // 8)][:8]
-    preview(args.out / "ray_preprocess.png", [before[p] for p in chosen], [after[p] for p in chosen])
+    preview(args.out / "ray_preprocess.png", before=[before[p] for p in chosen], after=[after[p] for p in chosen])
 
 
 if __name__ == "__main__":

@@ -77,7 +77,8 @@ def main():
     with ad.keys(chosen):
         after = erase((after.float() - ours.mean) / ours.std) * ours.std + ours.mean
     after = after.clamp(0, 255).byte()
-    preview(args.out / "timm_train.png", *(rows.movedim(1, -1).numpy() for rows in (before, after)))
+    rows = [images.movedim(1, -1).numpy() for images in (before, after)]
+    preview(args.out / "timm_train.png", before=rows[0], after=rows[1])
     for target in soft:
         print("  " + " + ".join(f"{share:.2f} {classes[c]}" for c, share in enumerate(target) if share > 0.1))
 

@@ -65,7 +65,8 @@ def main():
     chosen = torch.linspace(0, len(items) - 1, min(8, len(items))).long()
     before = torch.stack([v2.functional.center_crop(v2.PILToTensor()(Image.open(items[i][0])), [224]) for i in chosen])
     after, soft = mix(erase(before, keys=chosen), torch.tensor([items[i][1] for i in chosen]), keys=chosen)
-    preview(args.out / "torchvision_classification.png", *(rows.movedim(1, -1).numpy() for rows in (before, after)))
+    rows = [images.movedim(1, -1).numpy() for images in (before, after)]
+    preview(args.out / "torchvision_classification.png", before=rows[0], after=rows[1])
     for target in soft:
         print("  " + " + ".join(f"{share:.2f} {classes[c]}" for c, share in enumerate(target) if share > 0))
 

@@ -111,7 +111,8 @@ def main():
     keys = range(len(samples))
     erased = [erase(*sample, keys=key) for key, sample in zip(keys, samples, strict=True)]
     mixed = together(ad.CutMix(seed=0, annotations=policy)(*together(samples), keys=keys))
-    preview(args.out / "torchvision_detection.png", *([drawn(*s) for s in row] for row in (samples, erased, mixed)))
+    rows = {"before": samples, "erased": erased, "mixed": mixed}
+    preview(args.out / "torchvision_detection.png", **{name: [drawn(*s) for s in row] for name, row in rows.items()})
     for title, row in (("as they are", samples), ("erased", erased), ("mixed", mixed)):
         print(f"  objects {title}: {', '.join(str(len(target['boxes'])) for _, target in row)}")
 

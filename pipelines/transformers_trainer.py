@@ -75,7 +75,7 @@ def main():
     chosen = np.linspace(0, len(train) - 1, min(8, len(train))).astype(int).tolist()
     batches = [ours.data_collator([data[i] for i in chosen]) for data in (train, ours.train_dataset)]
     rows = [((b["pixel_values"] + 1) * 127.5).byte().movedim(1, -1).numpy() for b in batches]
-    preview(args.out / "transformers_trainer.png", *rows)
+    preview(args.out / "transformers_trainer.png", before=rows[0], after=rows[1])
     for target in batches[1]["labels"]:
         print("  " + " + ".join(f"{share:.2f} {classes[c]}" for c, share in enumerate(target) if share > 0.02))
 

@@ -51,7 +51,8 @@ def main():
         data = wds.WebDataset(urls, shardshuffle=False).decode("torchrgb8").map_dict(jpg=v2.Resize((224, 224)))
         before = next(iter(data.batched(8)))
     after = mix(erase(before))
-    preview(args.out / "webdataset_shards.png", *(batch["jpg"].movedim(1, -1).numpy() for batch in (before, after)))
+    rows = [batch["jpg"].movedim(1, -1).numpy() for batch in (before, after)]
+    preview(args.out / "webdataset_shards.png", before=rows[0], after=rows[1])
     for key, target in zip(after["__key__"], after["cls"], strict=True):
         print(f"  {key}: " + " + ".join(f"{share:.2f} {classes[c]}" for c, share in enumerate(target) if share > 0))
 
