@@ -61,8 +61,35 @@ def _filler(width: int) -> Callable[[int, Any], None]:
     return fill
 
 
-_move64, _move32, _move16, _move8, _move4, _move1 = (_mover(n) for n in (64, 32, 16, 8, 4, 1))
-_fill64, _fill32, _fill16, _fill8 = (_filler(n) for n in (64, 32, 16, 8))
+def _copies(width: int) -> Callable[[int, int, int, int, int, int], None]:
+    """Copy lines of ``width`` to ``2 * width`` bytes: a vector from the start, and one up to the end."""
+    move = _mover(width)
+
+    @njit(nogil=True)
+    def copy(to, down, of, along, lines, n):
+        for y in range(lines):
+            move(to + y * down, of + y * along)
+            move(to + y * down + n - width, of + y * along + n - width)
+
+    return copy
+
+
+def _fills(width: int) -> Callable[[int, int, int, int, Any], None]:
+    """Fill lines of ``width`` to ``2 * width`` bytes in the same way."""
+    put = _filler(width)
+
+    @njit(nogil=True)
+    def fill(to, down, lines, n, value):
+        for y in range(lines):
+            put(to + y * down, value)
+            put(to + y * down + n - width, value)
+
+    return fill
+
+
+_move64, _move1, _fill64 = _mover(_LINE), _mover(1), _filler(_LINE)
+_copy32, _copy16, _copy8, _copy4 = (_copies(n) for n in (32, 16, 8, 4))
+_fill32, _fill16, _fill8 = (_fills(n) for n in (32, 16, 8))
 _stream64 = _mover(_LINE, past_caches=True)
 
 
@@ -112,21 +139,13 @@ def _copy_lines(to, down, of, along, lines, n):
                 _move64(to + y * down + j, of + y * along + j)
             _move64(to + y * down + n - 64, of + y * along + n - 64)
     elif n >= 32:
-        for y in range(lines):
-            _move32(to + y * down, of + y * along)
-            _move32(to + y * down + n - 32, of + y * along + n - 32)
+        _copy32(to, down, of, along, lines, n)
     elif n >= 16:
-        for y in range(lines):
-            _move16(to + y * down, of + y * along)
-            _move16(to + y * down + n - 16, of + y * along + n - 16)
+        _copy16(to, down, of, along, lines, n)
     elif n >= 8:
-        for y in range(lines):
-            _move8(to + y * down, of + y * along)
-            _move8(to + y * down + n - 8, of + y * along + n - 8)
+        _copy8(to, down, of, along, lines, n)
     elif n >= 4:
-        for y in range(lines):
-            _move4(to + y * down, of + y * along)
-            _move4(to + y * down + n - 4, of + y * along + n - 4)
+        _copy4(to, down, of, along, lines, n)
     else:
         for y in range(lines):
             for j in range(n):
@@ -150,17 +169,11 @@ def fill_block(out, o, stride, lines, n, value):
                 _fill64(to + y * down + j, value)
             _fill64(to + y * down + n - 64, value)
     elif n >= 32:
-        for y in range(lines):
-            _fill32(to + y * down, value)
-            _fill32(to + y * down + n - 32, value)
+        _fill32(to, down, lines, n, value)
     elif n >= 16:
-        for y in range(lines):
-            _fill16(to + y * down, value)
-            _fill16(to + y * down + n - 16, value)
+        _fill16(to, down, lines, n, value)
     elif n >= 8:
-        for y in range(lines):
-            _fill8(to + y * down, value)
-            _fill8(to + y * down + n - 8, value)
+        _fill8(to, down, lines, n, value)
     else:
         for y in range(lines):
             for j in range(n // size):
