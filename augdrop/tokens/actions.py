@@ -43,6 +43,9 @@ def fuse(x: Tensor, selection: Selection, weights: Tensor) -> Tensor:
         [2.0, 1.5]
     """
     prefix = prefix_of(x, selection)
+    if weights.shape != (len(selection), selection.total):
+        shape = (len(selection), selection.total)
+        raise fail("fuse: weights", got=tuple(weights.shape), expected=f"{shape}", fix="Leave prefix tokens out.")
     weights = weights.masked_fill(selection.mask("kept").to(x.device), 0).to(x.dtype)
     return torch.cat([selection.gather(x), weights[:, None] @ x[:, prefix:]], 1)
 

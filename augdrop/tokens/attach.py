@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from inspect import signature
 from typing import Any
 
 from torch import nn
@@ -13,8 +14,10 @@ from augdrop.keys import Ids
 from augdrop.tokens.base import Selector
 from augdrop.tokens.log import Log
 from augdrop.tokens.models import family_of
+from augdrop.tokens.models.family import Family
 from augdrop.tokens.placement import place_intermediates, place_reducer, place_selector, place_spans, watch_stem
 from augdrop.tokens.reducer import Reducer
+from augdrop.tokens.region_keep import RegionKeep
 from augdrop.tokens.span import Span
 
 Method = Selector | Reducer | Span | Sequence[Span]
@@ -35,6 +38,7 @@ class Attachment(Log):
                 expected="a model without a method",
                 fix="Detach the first: handle.detach(), or leave its with block.",
             )
+        self._check(family, method, given)
         super().__init__(family, method, keys, epoch, given)
         with ExitStack() as stack:
             watch_stem(self, stack)
@@ -43,6 +47,25 @@ class Attachment(Log):
             vars(family.model)[MARK] = self
             stack.callback(vars(family.model).pop, MARK)
             self._undo = stack.pop_all()
+
+    @staticmethod
+    def _check(family: Family, method: Method, given: dict[str, Any]) -> None:
+        spans = method if isinstance(method, Sequence) else (method,)
+        selectors = [getattr(span, "selector", span) for span in spans]
+        taken = {name for one in selectors if isinstance(one, Selector) for name in signature(one.select).parameters}
+        if unknown := given.keys() - (taken - {"draws", "total", "given"}):
+            raise fail(
+                "attach", got=f"{sorted(unknown)}", expected="what the method takes besides", fix="Leave them out."
+            )
+        sides = tuple(getattr(family.stem, "stride", (1, 1)))[-2:]
+        for one in selectors:
+            if isinstance(one, RegionKeep) and sides not in ((one.patch, one.patch), (1, 1)):
+                raise fail(
+                    "attach: patch",
+                    got=f"tokens of {one.patch}×{one.patch} pixels for a {family.name}",
+                    expected=f"its own, {sides[0]}×{sides[1]}",
+                    fix=f"Call transform.tokens(patch={sides[0]}).",
+                )
 
     def _place(self, method: Method, stack: ExitStack) -> None:
         if isinstance(method, Selector):

@@ -102,6 +102,10 @@ class Threshold:
 
     least: float
 
+    def __post_init__(self) -> None:
+        if isinstance(self.least, bool) or not isinstance(self.least, (int, float)) or math.isnan(self.least):
+            raise fail("tokens: least", got=self.least, expected="a number", fix="Scores from it on are kept.")
+
     def mask(self, scores: Tensor) -> Tensor:
         """bool ``[B, N]``, True where kept."""
         return (scores >= self.least).scatter_(1, scores.argmax(1, keepdim=True), True)

@@ -52,6 +52,8 @@ def lowest(noise: Tensor, count: int, ordered: bool = True) -> Selection:
 
 def check_scores(where: str, scores: Tensor, shape: tuple[int, int] | None = None) -> None:
     """Scores (or noise) are numbers, one for each token: ``shape`` is ``(B, N)``."""
+    if not isinstance(scores, Tensor):
+        raise fail(where, got=type(scores).__name__, expected="a tensor [B, N]", fix="Pass torch.tensor(scores).")
     if scores.ndim != 2 or not scores.shape[1] or (shape is not None and tuple(scores.shape) != shape):
         expected = "[B, N]" if shape is None else f"{shape}, a number for each token"
         raise fail(where, got=tuple(scores.shape), expected=expected, fix="Leave prefix tokens out.")

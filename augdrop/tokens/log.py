@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from augdrop.errors import fail
+from augdrop.errors import AugDropError, fail
 from augdrop.keys import Ids
 from augdrop.tokens.base import Selector
 from augdrop.tokens.models.family import Family
@@ -64,7 +64,12 @@ class Log:
         if method.training_only and not self.family.model.training:
             return None
         fitted = dataclasses.replace(method, prefix=self.family.prefix, grid=grid or self.grid or method.grid)
-        selection = fitted(x, keys=self.keys, epoch=self.epoch, **self.given)
+        try:
+            selection = fitted(x, keys=self.keys, epoch=self.epoch, **self.given)
+        except AugDropError as error:
+            count = x.shape[1] - fitted.prefix
+            where = f"{self.family.name} with {count} tokens and {fitted.prefix} of a prefix"
+            raise AugDropError(f"attach: {where}: {error}") from error
         if selection.padded:
             self.family.check_padded()
             self.family.check_once("samples that keep different numbers of tokens")

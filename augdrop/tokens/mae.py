@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from augdrop.checks import check_share
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.rng import Draws
@@ -46,6 +47,10 @@ class MAE(Selector):
         "Masked autoencoders are scalable vision learners, CVPR",
         "2111.06377",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share("MAE: ratio", self.ratio)
 
     def select(self, draws: Draws, total: int, noise: Tensor | None = None, **given: Any) -> Selection:
         count = kept(total, self.ratio, self.rule)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from augdrop.checks import check_positive, check_share
 from augdrop.rng import Draws
 from augdrop.tokens.base import Selector
 from augdrop.tokens.budgets import Count, Ratio
@@ -29,6 +30,12 @@ class RandomKeep(Selector):
     """
 
     keep: float | Ratio | Count = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.keep, (Ratio, Count)):
+            check_share("RandomKeep: keep", self.keep)
+            check_positive("RandomKeep: keep", self.keep)
 
     def select(self, draws: Draws, total: int, **given: Any) -> Selection:
         budget = self.keep if isinstance(self.keep, (Ratio, Count)) else Ratio(1 - self.keep)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from augdrop.checks import check_share, check_whole
+from augdrop.checks import check_positive, check_share, check_whole
 from augdrop.errors import fail
 from augdrop.plan import Plan
 from augdrop.plans import Plans
@@ -37,7 +37,16 @@ def from_plan(plan: Plan | Plans, patch: int | tuple[int, int], min_share: float
         (Selection(12 to 14 of 16 tokens a sample, 2 samples, grid 4×4), [4, 2])
     """
     check_share("tokens: min_share", min_share)
+    check_positive("tokens: min_share", min_share)
     ph, pw = (patch, patch) if isinstance(patch, int) else patch
+    members = plan.plans if isinstance(plan, Plans) else (plan,)
+    if any(one.opacity is not None and (one.opacity[one.hit] < 1).any() for one in members):
+        raise fail(
+            "tokens: plan",
+            got="samples that are blended",
+            expected="pixels that are dropped or replaced",
+            fix="Take a transform of regions, such as CutMix in place of Mixup.",
+        )
     (h, w), pixels = plan.size, plan.mask()
     if ph < 1 or pw < 1 or h % ph or w % pw:
         raise fail(
@@ -75,6 +84,11 @@ class RegionKeep(Selector):
     def __post_init__(self) -> None:
         check_whole("RegionKeep: patch", self.patch, 1)
         check_share("RegionKeep: min_share", self.min_share)
+        check_positive("RegionKeep: min_share", self.min_share)
+        if not hasattr(self.transform, "plan"):
+            raise fail(
+                "RegionKeep: transform", got=self.transform, expected="a transform", fix="Such as ad.GridMask()."
+            )
         object.__setattr__(self, "seed", self.transform.seed)
 
     def draws(self, batch: int, keys: Any, epoch: Any) -> Draws:

@@ -67,6 +67,18 @@ def check_rows(keep: Tensor, total: int, padded: bool) -> None:
     )
 
 
+def check_order(order: Tensor) -> None:
+    """Each row of ``order``, int64 ``[B, K]``, has the numbers from 0 to K - 1 once."""
+    rows = on_host(order)
+    if rows is not None and (np.sort(rows, 1) != np.arange(rows.shape[1])).any():
+        raise fail(
+            "Selection: order",
+            got="numbers that repeat or lie outside",
+            expected=f"each from 0 to {rows.shape[1] - 1} once",
+            fix="Places in keep, such as scores.argsort(1) of kept tokens.",
+        )
+
+
 def on_host(rows: Tensor) -> np.ndarray | None:
     """``rows`` for the compiled passes; None in a graph, or on a GPU, where to look would be to wait."""
     if not rows.is_cpu or type(rows) is not Tensor or torch.compiler.is_compiling():

@@ -13,7 +13,7 @@ from torch import Tensor
 from augdrop.errors import AugDropError, fail
 from augdrop.plan import move
 from augdrop.serialize import decode, encode
-from augdrop.tokens.rows import check_rows, from_mask, masked, on_host, restored, take
+from augdrop.tokens.rows import check_order, check_rows, from_mask, masked, on_host, restored, take
 
 VERSION = 1
 Polarity = Literal["kept", "removed"]
@@ -59,7 +59,6 @@ class Selection:
     padded: bool = False
 
     def __post_init__(self) -> None:
-        check_rows(self.keep, self.total, self.padded)
         if self.grid is not None and torch.Size(self.grid).numel() != self.total:
             raise fail(
                 "Selection: grid",
@@ -67,8 +66,22 @@ class Selection:
                 expected=f"sides that multiply to {self.total} tokens",
                 fix="Leave prefix tokens out of the count.",
             )
+        shapes = {"order": self.keep.shape, "sizes": self.keep.shape, "scores": (len(self.keep), self.total)}
+        for name, shape in shapes.items():
+            if (given := getattr(self, name)) is not None and given.shape != shape:
+                raise fail(
+                    f"Selection: {name}",
+                    got=tuple(given.shape),
+                    expected=f"{tuple(shape)}",
+                    fix="Leave prefix tokens out.",
+                )
+        if self.order is not None:
+            check_order(self.order)
+        if self.numbering not in ("original", "compact"):
+            raise fail("Selection: numbering", got=self.numbering, expected="'original' or 'compact'", fix="")
         if self.prefix < 0:
             raise fail("Selection: prefix", got=self.prefix, expected="0 or more", fix="A class token is 1.")
+        check_rows(self.keep, self.total, self.padded)
 
     def __len__(self) -> int:
         return len(self.keep)

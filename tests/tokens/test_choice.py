@@ -79,6 +79,12 @@ def test_choose_takes_the_highest_and_the_first_of_equals():
         (lambda: tokens.RandomKeep(0.5, prefix=5)(torch.zeros(1, 5, 2)), "more than 5 prefix"),
         (lambda: ad.GridMask().tokens(16)(torch.zeros(1, 195, 2)), "multiply to 195"),
         (lambda: tokens.from_plan(ad.Cutout(8).plan((1, 3, 30, 30)), 16), "divides the canvas"),
+        (lambda: ad.Mixup(seed=0, p=1.0).tokens(16)(torch.zeros(2, 16, 1), keys=[1, 2]), "blended.*CutMix"),
+        (lambda: ad.Cutout(8).tokens(16, min_share=0), "min_share"),
+        (lambda: tokens.RegionKeep(transform=3), "Such as ad.GridMask"),
+        (lambda: tokens.RandomKeep("half"), "RandomKeep: keep.*share"),  # type: ignore[arg-type]
+        (lambda: tokens.Threshold(float("nan")), "a number"),
+        (lambda: tokens.MAE()(torch.zeros(1, 4, 1), noise=[[0.1, 0.2, 0.3, 0.4]]), "a tensor"),
     ],
 )
 def test_what_is_refused(call, message):

@@ -60,6 +60,25 @@ def test_counts_padding_and_nested():
         assert torch.equal(row, values[: count + 1])
 
 
+@pytest.mark.parametrize("make", [even, uneven])
+def test_padding_to_a_width_changes_no_token(make):
+    s, x = make(), torch.randn(4, 13, 3)
+    p = s.pad(11)
+    assert p.padded and p.keep.shape == (4, 11)
+    assert torch.equal(p.mask("kept"), s.mask("kept")) and torch.equal(p.counts, s.counts)
+    assert torch.equal(p.scatter(p.gather(x), fill=x), x)
+    assert p.attention_mask().sum(1).tolist() == (s.counts + 1).tolist()
+
+
+def test_compiled_passes_on_the_host_are_the_plain_ones(monkeypatch):
+    """What runs in a graph and on other devices is plain torch; on the host one compiled pass does the same."""
+    fast = {name: (make().restore, make().mask("kept"), make().mask("removed")) for name, make in ALL.items()}
+    monkeypatch.setattr("augdrop.tokens.selection.on_host", lambda rows: None)
+    for name, make in ALL.items():
+        plain = make().restore, make().mask("kept"), make().mask("removed")
+        assert all(torch.equal(a, b) for a, b in zip(fast[name], plain, strict=True))
+
+
 def test_labels_and_positions():
     s, u = even(), uneven()
     y = torch.arange(12).expand(4, 12)
@@ -95,6 +114,14 @@ def test_repr_names_what_matters():
         (lambda: Selection(torch.tensor([[0, 2], [1, -1]]), 4), "different numbers.*padded=True"),
         (lambda: Selection(torch.tensor([[0, 4]]), 4), "from 0 to 3"),
         (lambda: Selection(torch.tensor([[2, 1]]), 4), "fall, repeat"),
+        (lambda: Selection(torch.tensor([[0, 1]]), 4, order=torch.tensor([[0]])), r"order.*\(1, 2\)"),
+        (lambda: Selection(torch.tensor([[0, 1]]), 4, order=torch.tensor([[0, 2]])), "each from 0 to 1 once"),
+        (lambda: Selection(torch.tensor([[0, 1]]), 4, scores=torch.zeros(1, 2)), r"scores.*\(1, 4\)"),
+        (lambda: Selection(torch.tensor([[0, 1]]), 4, sizes=torch.ones(1, 4)), r"sizes.*\(1, 2\)"),
+        (lambda: Selection(torch.tensor([[0, 1]]), 4, numbering="new"), "'original' or 'compact'"),  # type: ignore[arg-type]
+        (lambda: uneven().pad(1), "the most that a sample may keep"),
+        (lambda: even().pad(13), "5 to 12"),
+        (lambda: shuffled().pad(7), "ascending tokens"),
         (lambda: Selection(torch.tensor([[1, 1]]), 4), "fall, repeat"),
         (lambda: Selection(torch.tensor([[-1, 1]]), 4, padded=True), "fall, repeat"),
         (lambda: Selection(torch.tensor([[-2, 1]]), 4), "lie outside"),

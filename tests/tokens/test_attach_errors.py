@@ -1,0 +1,113 @@
+"""What attach refuses: models, methods, what a model cannot do; and errors name the tokens and the model."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+import transformers
+from timm.models.eva import Eva
+
+import augdrop as ad
+from augdrop import tokens
+from augdrop.tokens import MAE, RandomKeep, Reduced, Reducer, Span, attach
+from tests.tokens.vits import EVA, HF, VIT, build, images
+
+
+@pytest.fixture
+def model():
+    return build("timm plain")
+
+
+class Two(Reducer):
+    def reduce(self, x, seen):
+        return Reduced(x, torch.arange(x.shape[1]).expand(len(x), -1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        (torch.nn.Linear(2, 2), "Linear.*timm VisionTransformer.*gather"),
+        (timm.create_model("resnet10t"), "ResNet"),
+        (torch.nn.ModuleList([build("timm plain"), build("torchvision")]), "in which there are 0, 1"),
+        (transformers.ViTForMaskedImageModeling(transformers.ViTConfig(**HF)), "grid"),
+        (transformers.Dinov2Backbone(transformers.Dinov2Config(**HF)), "grid"),
+        (timm.models.VisionTransformer(**VIT, patch_drop_rate=0.5), "patch_drop_rate"),
+        (Eva(**EVA, patch_drop_rate=0.5), "patch_drop_rate"),
+    ],
+)
+def test_models_that_are_refused(wrong, match):
+    with pytest.raises(ad.AugDropError, match=match):
+        attach(wrong, MAE())
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "match"),
+    [
+        (
+            RandomKeep(tokens.Count(40)),
+            {},
+            "timm VisionTransformer with 16 tokens and 1 of a prefix.*got 40.*Keep fewer",
+        ),
+        (MAE(), {"noise": torch.full((3, 16), torch.nan)}, "timm VisionTransformer with 16 tokens.*NaN"),
+        (RandomKeep(0.5), {"keys": [1, 2]}, "timm VisionTransformer.*one for each of 3"),
+        (RandomKeep(0.5), {"noise": torch.rand(3, 16)}, r"\['noise'\].*besides"),
+        (Span(MAE()), {"nois": torch.rand(3, 16)}, r"\['nois'\]"),
+        (ad.Cutout(8).tokens(8), {}, r"8×8 pixels for a timm.*16×16.*tokens\(patch=16\)"),
+        (Span(ad.Cutout(8).tokens(32)), {}, r"32×32 pixels"),
+    ],
+)
+def test_errors_name_tokens_and_model(model, method, given, match):
+    with pytest.raises(ad.AugDropError, match=match), attach(model.train(), method, **given):
+        model(images())
+    attach(model, MAE()).detach()
+
+
+@pytest.mark.parametrize(
+    ("method", "match"),
+    [
+        (ad.Cutout(4), "Cutout.*a Selector, a Reducer, a Span.*tokens"),
+        ([], "list"),
+        ([MAE()], "list"),
+        ([Span(MAE(), 0, 2), Span(MAE(), 1)], "overlap"),
+        (Span(MAE(), 3), "3 blocks|the model's 3"),
+        (Two(layers=(1, 3)), r"\(1, 3\).*3"),
+    ],
+)
+def test_methods_that_are_refused(model, method, match):
+    with pytest.raises(ad.AugDropError, match=match):
+        attach(model, method)
+    assert not any("forward" in vars(module) for module in model.modules())
+    attach(model, MAE()).detach()
+
+
+def test_reducer_in_blocks_that_are_not_known():
+    parallel = timm.models.VisionTransformer(**VIT, block_fn=timm.models.vision_transformer.ParallelScalingBlock)
+    with pytest.raises(ad.AugDropError, match="ParallelScalingBlock"):
+        attach(parallel, Two())
+    with attach(parallel, MAE()):
+        assert parallel(images()).shape == (3, 5)
+    half = ad.Cutout(30, seed=0).tokens(16, min_share=0.1)
+    with pytest.raises(ad.AugDropError, match="different numbers"), attach(parallel.train(), half, keys=[1, 2, 3]):
+        parallel(images())
+
+
+def test_differing_counts_and_attention_pooling():
+    pooled = timm.models.VisionTransformer(**VIT, global_pool="map").train()
+    with attach(pooled, RandomKeep(0.5)):
+        pooled(images())
+    uneven = ad.Cutout(30, seed=0).tokens(16, min_share=0.1)
+    with pytest.raises(ad.AugDropError, match="this pooling"), attach(pooled, uneven, keys=[1, 2, 3]):
+        pooled(images())
+
+
+def test_checkpointing(model):
+    model.train().set_grad_checkpointing()
+    with attach(model, RandomKeep(0.5)):
+        model(images()).sum().backward()
+    uneven = ad.Cutout(30, seed=0).tokens(16, min_share=0.1)
+    for method in (Two(), Span(RandomKeep(0.5)), uneven):
+        with pytest.raises(ad.AugDropError, match="checkpointing"), attach(model, method, keys=[1, 2, 3]):
+            model(images())
+    with attach(model.eval(), Two()), torch.no_grad():
+        model(images())
