@@ -1,6 +1,7 @@
 import re
 
 import pytest
+import torch
 
 import augdrop as ad
 
@@ -26,3 +27,8 @@ def test_noise_says_what_was_given():
     noise = ad.Noise("normal", std=0.5)
     assert repr(noise) == "Noise(distribution='normal', std=0.5)"
     assert eval(repr(noise), {"Noise": ad.Noise}) == noise
+
+
+def test_a_range_that_is_empty_with_its_default_end():
+    with pytest.raises(ad.AugDropError, match="low=2, high=1"):
+        ad.RandomErasing(fill=ad.Noise(low=2), p=1.0, seed=0)(torch.zeros(1, 3, 8, 8))

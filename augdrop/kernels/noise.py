@@ -16,6 +16,7 @@ from numba import njit
 from scipy.special import ndtri
 from torch import Tensor
 
+from augdrop.errors import fail
 from augdrop.kernels.casts import cast
 from augdrop.memory import address, ahead, pointer
 from augdrop.rng import philox
@@ -45,6 +46,7 @@ def law(dtype: torch.dtype, normal: bool, first: float | None, second: float | N
     """The law of a noise fill for images of ``dtype``; None takes the default of that dtype."""
     if dtype.is_floating_point:
         first, second = 0.0 if first is None else first, 1.0 if second is None else second
+        _check_range(dtype, normal, first, second)
         return Law(_FORMS[dtype], normal, float(first), float(second if normal else second - first), 0, 0)
     low, high = (0, 1) if dtype == torch.bool else (torch.iinfo(dtype).min, torch.iinfo(dtype).max)
     # A 32-bit word cannot span int64: its noise has the range of int32, as an image of counts would.
@@ -52,7 +54,15 @@ def law(dtype: torch.dtype, normal: bool, first: float | None, second: float | N
     if normal:
         return Law(INTEGER, True, top / 2 if first is None else first, top / 4 if second is None else second, low, top)
     first, second = 0 if first is None else first, top if second is None else second
+    _check_range(dtype, normal, first, second)
     return Law(INTEGER, False, float(int(first)), float(int(second) - int(first) + 1), low, high)
+
+
+def _check_range(dtype: torch.dtype, normal: bool, low: float, high: float) -> None:
+    if not normal and low > high:
+        raise fail(
+            "Noise", got=f"low={low:g}, high={high:g} for {dtype}", expected="low <= high", fix="Give both ends."
+        )
 
 
 @cache

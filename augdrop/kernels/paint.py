@@ -69,7 +69,10 @@ def _(fill: fills.Constant, x: Tensor, plan: Plan) -> Paint:
 def _(fill: fills.PerChannel, x: Tensor, plan: Plan) -> Paint:
     if len(fill.values) not in (1, x.shape[2]):
         raise fail(
-            "PerChannel", got=f"{len(fill.values)} values", expected=f"1 or {x.shape[2]}", fix="Give one a channel."
+            "PerChannel",
+            got=f"{len(fill.values)} values",
+            expected=" or ".join(sorted({"1", str(x.shape[2])})),
+            fix="Give one a channel.",
         )
     return _constant(fill.values, x.shape[2], x.dtype)
 

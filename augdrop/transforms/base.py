@@ -145,6 +145,8 @@ class Transform(v2.Transform):
         out: Tensor | None = None,
         **given: Any,
     ) -> Any:
+        if not inputs:
+            raise fail(type(self).__name__, got="no input", expected="images, or a sample", fix="Pass them first.")
         if torch.compiler.is_compiling():
             extras = inplace or out is not None or plan is not None or bool(given)
             return compiled.call(self, inputs, keys, epoch, extras)

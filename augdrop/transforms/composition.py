@@ -135,7 +135,7 @@ class Compose(_Composition):
                 out = t(*inputs, keys=keys, epoch=epoch)
                 inputs = out if isinstance(out, tuple) else (out,)
             return inputs if len(inputs) > 1 else inputs[0]  # pyright: ignore[reportGeneralTypeIssues]
-        if is_plain(inputs[0]) and len(inputs) == 1:
+        if len(inputs) == 1 and is_plain(inputs[0]):
             return super().forward(*inputs, keys=keys, epoch=epoch, plan=plan, **call)
         return self._step_by_step(inputs, keys, epoch, plan, **call)
 
