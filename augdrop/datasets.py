@@ -143,7 +143,7 @@ class mixed(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]:
         index = int(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
