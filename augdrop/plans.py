@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +12,7 @@ import torch
 from torch import Tensor
 
 from augdrop.errors import fail
-from augdrop.fills import Partner
 from augdrop.plan import VERSION, Plan
-from augdrop.regions.mask import Mask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,23 +78,6 @@ class Plans:
         """What labels are told by: of a choice, each member's part that mixes."""
         return [_told(p) if self.kind == "choice" else p for p in self.plans]
 
-    def flat(self) -> Plan:
-        """A choice as one plan, its regions as a mask: what annotations are worked out from."""
-        if self.kind == "choice" and any(_mixes(p) and _told(p) is not p for p in self.plans):
-            fix = "Choose among the mixes alone, and erase before or after: Compose([OneOf([...]), ...])."
-            raise fail("annotations", got="a chain with a mix, within a choice", expected="single methods", fix=fix)
-        first = self.plans[0]
-        while isinstance(first, Plans):
-            first = first.plans[0]
-        return dataclasses.replace(
-            first,
-            region=Mask(self.size, self.mask()),
-            fill=Partner(),
-            hit=self.hit,
-            partner=self.partner,
-            opacity=self.opacity,
-        )
-
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict; `from_dict` reads it back, equal."""
         return {
@@ -128,8 +110,17 @@ def plan_from_dict(data: dict[str, Any]) -> Plan | Plans:
     return Plans.from_dict(data) if data.get("format") == "augdrop-plans" else Plan.from_dict(data)
 
 
+def methods(plan: Plan | Plans) -> Iterator[Plan]:
+    """The plans of the single methods in a plan, in order."""
+    if isinstance(plan, Plan):
+        yield plan
+    else:
+        for part in plan.plans:
+            yield from methods(part)
+
+
 def _mixes(plan: Plan | Plans) -> bool:
-    return any(map(_mixes, plan.plans)) if isinstance(plan, Plans) else plan.partner is not None
+    return any(part.partner is not None for part in methods(plan))
 
 
 def _told(plan: Plan | Plans) -> Plan | Plans:

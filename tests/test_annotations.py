@@ -261,12 +261,6 @@ def test_a_semantic_mask_cannot_be_blended():
         mix(samples, blend)
 
 
-def test_a_sample_that_is_its_own_partner_was_erased():
-    objects = Objects(boxes=torch.tensor([[0.0, 0.0, 2.0, 2.0], [5.0, 5.0, 7.0, 7.0]]))
-    plan = one((0, 0, 2, 2), partner=torch.tensor([0]))
-    assert mix([objects], plan)[0].boxes.tolist() == [[5, 5, 7, 7]]
-
-
 def test_defaults():
     assert (ERASING.boxes, ERASING.masks, ERASING.keypoints) == ("keep", "keep", "flag")
     assert (MIXING.boxes, MIXING.min_visibility, MIXING.removed) == ("filter", 0.1, "remove")

@@ -40,7 +40,7 @@ def run(*inputs, hit=True, mixes=False, options=None, policy=None, getter: Any =
         batch = unpack(inputs, labels_getter=getter)
         plans = [boxes_plan(len(g.positions), hit, mixes, g.images.shape[-2:]) for g in batch.groups]
         policy_ = policy or (MIXING if mixes else ERASING)
-        return batch.finish(paint, plans, mixes=mixes, label_options=options, policy=policy_)
+        return batch.finish(paint, plans, mixes=mixes, label_options=options, policies=policy_)
 
     if inplace:
         return whole()
@@ -450,7 +450,7 @@ def test_labels_and_annotations_are_checked_before_anything_is_painted():
         ),
     ):
         with Untouched(bad), pytest.raises(AugDropError, match=message):
-            unpack((bad,)).finish(paint, [plan], mixes=True, label_options=SOFT, policy=MIXING)
+            unpack((bad,)).finish(paint, [plan], mixes=True, label_options=SOFT, policies=MIXING)
 
 
 @pytest.mark.parametrize("sample", [{"image": images(2)}, [{"image": images(), "name": "a"}] * 2])

@@ -9,13 +9,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from augdrop import annotations
 from augdrop.annotations import Policy
+from augdrop.annotations.follow import blended, check
+from augdrop.annotations.members import by_method, choose
 from augdrop.annotations.objects import Objects
 from augdrop.fills import Constant
 from augdrop.kernels.dispatch import apply
 from augdrop.plan import Plan
-from augdrop.plans import Plans
+from augdrop.plans import Plans, methods
 from augdrop.transforms.base import Transform
 from augdrop.transforms.composition import Compose, OneOf
 
@@ -29,37 +30,51 @@ def follow(transform: Transform, plan: Plan | Plans, samples: list[Objects], **c
     them, a sample's own and then its partner's. A point that is gone (removed by the policy, or not in the picture at
     all) has NaN for coordinates; ``keypoints_visible`` says of all which can be seen.
     """
-    if isinstance(plan, Plans) and plan.kind == "chain":
-        for member, part in zip(cast(Compose, transform).members, plan.plans, strict=True):
-            samples = follow(member, part, samples, **changes)
-        return samples
-    whole = plan.flat() if isinstance(plan, Plans) else plan
-    policy = _changed(transform.policy(), **changes)
-    flagged = _changed(policy, keypoints="flag")
-    if transform.mixes and whole.partner is not None:
-        after = annotations.mix(samples, whole, flagged)
-        return [_points(a, b, policy, 2) for a, b in zip(samples, after, strict=True)]
-    after = annotations.erase(samples, whole, flagged)
-    return [_points(a, b, policy, 1) for a, b in zip(samples, after, strict=True)]
+    check(samples, next(methods(plan)))
+    return _follow(transform, plan, samples, changes)
 
 
-def follow_classes(transform: Transform, plan: Plan | Plans, masks: Tensor) -> Tensor:
+def _follow(transform: Transform, plan: Plan | Plans, samples: list[Objects], changes: dict[str, Any]) -> list[Objects]:
+    if isinstance(plan, Plan):
+        policy = _changed(cast(Policy, transform.policy()), **changes)
+        after = by_method(samples, plan, _changed(policy, keypoints="flag"))
+        return [_points(a, b, policy, copies(transform)) for a, b in zip(samples, after, strict=True)]
+    parts = list(zip(cast(Compose, transform).members, plan.plans, strict=True))
+    if plan.kind == "choice":
+        after = choose(samples, plan, [_follow(member, part, samples, changes) for member, part in parts])
+        return [_with_rows(b, copies(transform), a) for a, b in zip(samples, after, strict=True)]
+    for member, part in parts:
+        samples = _follow(member, part, samples, changes)
+    return samples
+
+
+def follow_classes(transform: Transform, plan: Plan | Plans, masks: Tensor, inplace: bool = False) -> Tensor:
     """`follow` for semantic masks ``[B, C, H, W]``, painted by the images' kernels; the same tensor if none changes."""
-    parts = plan.plans if isinstance(plan, Plans) else (plan,)
-    if isinstance(plan, Plans) and plan.kind == "chain":
-        for member, part in zip(cast(Compose, transform).members, parts, strict=True):
-            masks = follow_classes(member, part, masks)
+    if isinstance(plan, Plan):
+        return _paint_classes(plan, cast(Policy, transform.policy()), masks, None, inplace)
+    parts = list(zip(cast(Compose, transform).members, plan.plans, strict=True))
+    if plan.kind == "chain":
+        for member, part in parts:
+            masks = follow_classes(member, part, masks, inplace)
         return masks
-    if any(isinstance(part, Plans) or part.opacity is not None for part in parts):
-        after = follow(transform, plan, [Objects(segmentation=m) for m in masks])
-        return torch.stack([o.segmentation for o in after if o.segmentation is not None])
-    policy, painted = transform.policy(), masks
-    for part in cast(tuple[Plan, ...], parts):  # of a choice, by which a sample is hit once at most
-        if part.partner is not None:
-            painted = apply(painted, part, source=masks)
-        elif policy.masks != "keep":
-            painted = apply(painted, dataclasses.replace(part, fill=Constant(float(policy.mask_fill))))
+    painted, given = masks, masks.clone() if inplace else masks
+    for member, part in parts:  # by one of which a sample is hit at most
+        if isinstance(part, Plan):
+            painted = _paint_classes(part, cast(Policy, member.policy()), painted, given, inplace)
+        elif (moved := follow_classes(member, part, given)) is not given:
+            both = torch.where(part.hit.to(masks.device)[:, None, None, None], moved, painted)
+            painted = painted.copy_(both) if inplace else both
     return painted
+
+
+def _paint_classes(plan: Plan, policy: Policy, masks: Tensor, source: Tensor | None, inplace: bool) -> Tensor:
+    if plan.partner is not None:
+        if plan.opacity is not None and bool((plan.hit & (plan.opacity < 1)).any()):
+            raise blended()
+        return apply(masks, dataclasses.replace(plan, opacity=None), inplace=inplace, source=source)
+    if policy.masks == "keep":
+        return masks
+    return apply(masks, dataclasses.replace(plan, fill=Constant(float(policy.mask_fill))), inplace=inplace)
 
 
 def copies(transform: Transform) -> int:
@@ -81,19 +96,28 @@ def _changed(policy: Policy, **changes: Any) -> Policy:
 
 def _points(before: Objects, after: Objects, policy: Policy, times: int) -> Objects:
     """Keypoints as `follow` has them, from what a policy that flags has made of them."""
+    after = _with_rows(after, times, before)
     points, visible = after.keypoints, after.keypoints_visible
     if before.keypoints is None or points is None or visible is None:
         return after
-    own = len(before.keypoints)
-    missing = times * own - len(points)  # a sample without a partner
-    points = torch.cat([points, points.new_full((missing, 2), torch.nan)])
-    visible = torch.cat([visible, visible.new_zeros(missing)])
-    gone = ~visible
+    own, gone = len(before.keypoints), ~visible
     if policy.keypoints != "remove":
         gone[:own] = False
     if policy.keypoints == "keep":
-        visible[:own] = before.labelled()
+        visible = torch.cat([before.labelled(), visible[own:]])
     return dataclasses.replace(after, keypoints=_without(points, gone), keypoints_visible=visible)
+
+
+def _with_rows(after: Objects, times: int, before: Objects) -> Objects:
+    """``times`` as many loose keypoints as before: those that no partner has brought are unknown."""
+    points, visible = after.keypoints, after.keypoints_visible
+    if before.keypoints is None or points is None or visible is None:
+        return after
+    missing = times * len(before.keypoints) - len(points)
+    points = torch.cat([points, points.new_full((missing, 2), torch.nan)])
+    return dataclasses.replace(
+        after, keypoints=points, keypoints_visible=torch.cat([visible, visible.new_zeros(missing)])
+    )
 
 
 def _without(points: Tensor, gone: Tensor) -> Tensor:

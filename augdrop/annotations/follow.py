@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from augdrop.annotations.objects import Objects, check_alike
 from augdrop.annotations.policy import ERASING, MIXING, Policy
 from augdrop.annotations.visibility import look
-from augdrop.errors import fail
+from augdrop.errors import AugDropError, fail
 from augdrop.plan import Plan
 
 
@@ -29,11 +29,8 @@ def erase(samples: Sequence[Objects], plan: Plan, policy: Policy = ERASING) -> l
         >>> left.boxes.tolist(), left.fields["labels"].tolist()
         ([[4.0, 2.0, 6.0, 8.0]], [6])
     """
-    hit, dropped = _begin(samples, plan)
-    out = [_unharmed(objects, policy) for objects in samples]
-    for b, pixels in zip(hit, dropped, strict=True):
-        out[b] = _erased(samples[b], pixels, policy)
-    return out
+    check(samples, plan)
+    return erased(samples, plan, policy)
 
 
 def mix(
@@ -44,7 +41,7 @@ def mix(
     Own objects lose what is covered. Of the partner's objects, the share that was pasted counts; a box that was pasted
     in part is fitted to that part (the bounding box of its pasted pixels: for a rectangular region the intersection),
     under every policy. What was not pasted at all never comes. Masks are pasted. At partial opacity (Mixup) own objects
-    all stay. A sample that is its own partner, as a choice among methods may have it, counts as erased.
+    all stay.
 
     Args:
         samples: the annotations of the batch.
@@ -54,28 +51,38 @@ def mix(
     """
     if plan.partner is None:
         raise fail("annotations.mix", got="a plan without partners", expected="a mix", fix="Use annotations.erase.")
-    hit, dropped = _begin(samples, plan)
-    pool = samples if others is None else others
+    check(samples, plan)
     for i, objects in enumerate(others or ()):
         objects.check(plan.size, f"{plan.method}: partner {i}")
     check_alike([*samples, *(others or ())])
-    partner = plan.partner.tolist()
+    return mixed(samples, plan, policy, samples if others is None else others)
+
+
+def erased(samples: Sequence[Objects], plan: Plan, policy: Policy) -> list[Objects]:
+    """`erase` for samples that are in order."""
     out = [_unharmed(objects, policy) for objects in samples]
-    for b, pixels in zip(hit, dropped, strict=True):
-        if others is None and partner[b] == b:
-            out[b] = _erased(samples[b], pixels, policy)
-            continue
-        own, theirs = samples[b], pool[partner[b]]
-        # What is blended hides nothing of the sample itself.
-        blended = plan.opacity is not None and plan.opacity[b].item() < 1
-        kept = out[b] if blended else look(own, pixels, policy, imported=False, cut=True)
-        came = look(theirs, pixels, policy, imported=True, cut=True)
-        out[b] = _join(kept, came, _paste(own, theirs, pixels, blended))
+    for b, pixels in _dropped(plan):
+        out[b] = _erased(samples[b], pixels, policy)
     return out
 
 
-def _begin(samples: Sequence[Objects], plan: Plan) -> tuple[list[int], Tensor]:
-    """Check the samples; the positions of those that are hit, and what is dropped of them, bool ``[hit, H, W]``."""
+def mixed(samples: Sequence[Objects], plan: Plan, policy: Policy, others: Sequence[Objects]) -> list[Objects]:
+    """`mix` for samples that are in order."""
+    assert plan.partner is not None
+    partner = plan.partner.tolist()
+    out = [_unharmed(objects, policy) for objects in samples]
+    for b, pixels in _dropped(plan):
+        own, theirs = samples[b], others[partner[b]]
+        # What is blended hides nothing of the sample itself.
+        blend = plan.opacity is not None and plan.opacity[b].item() < 1
+        kept = out[b] if blend else look(own, pixels, policy, imported=False, cut=True)
+        came = look(theirs, pixels, policy, imported=True, cut=True)
+        out[b] = _join(kept, came, _paste(own, theirs, pixels, blend))
+    return out
+
+
+def check(samples: Sequence[Objects], plan: Plan) -> None:
+    """Raise for samples that are not those of a plan, or not in order."""
     if len(samples) != len(plan):
         raise fail(
             f"{plan.method}: annotations",
@@ -85,9 +92,13 @@ def _begin(samples: Sequence[Objects], plan: Plan) -> tuple[list[int], Tensor]:
         )
     for b, objects in enumerate(samples):
         objects.check(plan.size, f"{plan.method}: sample {b}")
+
+
+def _dropped(plan: Plan) -> Iterator[tuple[int, Tensor]]:
+    """The positions of the samples that are hit, and what is dropped of each, bool ``[H, W]``."""
     index = plan.hit.nonzero().flatten()
-    dropped = plan.region.take(index).mask() if len(index) else torch.zeros(0, *plan.size, dtype=torch.bool)
-    return index.tolist(), dropped
+    if len(index):
+        yield from zip(index.tolist(), plan.region.take(index).mask(), strict=True)
 
 
 def _unharmed(objects: Objects, policy: Policy) -> Objects:
@@ -121,17 +132,22 @@ def _check_class(classes: Tensor, fill: int) -> None:
         )
 
 
-def _paste(own: Objects, theirs: Objects, dropped: Tensor, blended: bool) -> Tensor | None:
+def blended() -> AugDropError:
+    """The error of a segmentation mask beside a blend."""
+    return fail(
+        "segmentation mask",
+        got="a blend of two images",
+        expected="pixels of one class each",
+        fix="Use CutMix, or leave the mask out of the sample.",
+    )
+
+
+def _paste(own: Objects, theirs: Objects, dropped: Tensor, blend: bool) -> Tensor | None:
     """The segmentation of a mix."""
     if own.segmentation is None or theirs.segmentation is None:
         return None
-    if blended:
-        raise fail(
-            "segmentation mask",
-            got="a blend of two images",
-            expected="pixels of one class each",
-            fix="Use CutMix, or leave the mask out of the sample.",
-        )
+    if blend:
+        raise blended()
     return torch.where(dropped.to(own.segmentation.device), theirs.segmentation.to(own.segmentation), own.segmentation)
 
 

@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from augdrop import annotations, labels
-from augdrop.annotations.policy import Policy
+from augdrop.annotations.members import Policies, each
 from augdrop.errors import AugDropError, fail
-from augdrop.plan import Plan
-from augdrop.plans import Plans
 from augdrop.samples import edge
 from augdrop.samples.annotated import Annotated
 from augdrop.samples.roles import Column, Layout
@@ -52,7 +50,7 @@ class Batch:
         homes: boxes, masks and keypoints by the container that they share.
         label: where the class labels are.
         unknown: are there other values, one of which may be a label?
-        named: are samples dicts, which have their labels with them?
+        named: are samples dicts or tuples, which have their labels with them?
         unmovable: boxes or keypoints in a form that cannot follow a drop, and the error if they have to.
     """
 
@@ -90,7 +88,7 @@ class Batch:
         *,
         mixes: bool,
         label_options: dict[str, Any] | None,
-        policy: Policy,
+        policies: Policies,
     ) -> Any:
         """The inputs with everything done that the plans say, in the same nesting; the caller's own stay as they are.
 
@@ -101,16 +99,16 @@ class Batch:
             plans: one for each group; labels are only mixed in a batch of one group.
             mixes: do samples get partners?
             label_options: for `augdrop.labels.mix`; None leaves labels as they are.
-            policy: for annotations.
+            policies: for annotations, nested as the plans are.
         """
         edits: dict[Path, Any] = {}
         for part, error in self.unmovable.items():
-            if mixes or getattr(policy, part) != "keep":
+            if mixes or any(getattr(policy, part) != "keep" for policy in each(policies)):
                 raise error
         if label_options is not None:
             self._mix_labels(plans, label_options, edits)
         for home in self.homes if self.size else ():
-            self._follow(home, plans, mixes, policy, edits)
+            self._follow(home, plans, policies, edits)
         for group, plan in zip(self.groups, plans, strict=True):
             for number, images in enumerate((group.images, *group.extra)):
                 self._put(group, number, images, paint(images, plan, group.ours), edits)
@@ -158,20 +156,11 @@ class Batch:
             for b, path in enumerate(column.paths):
                 edits[path] = value((r[b] for r in results), given[b])
 
-    def _follow(self, home: Annotated, plans: list[Any], mixes: bool, policy: Policy, edits: dict[Path, Any]) -> None:
+    def _follow(self, home: Annotated, plans: list[Any], policies: Policies, edits: dict[Path, Any]) -> None:
         before = [home.read(self.root, b) for b in range(self.size)]
         after = list(before)
         for group, plan in zip(self.groups, plans, strict=True):
-            flat: Plan = plan.flat() if isinstance(plan, Plans) else plan
-            if len(flat) != len(group.positions):
-                raise fail(
-                    "annotations of a video",
-                    got="a region for each frame",
-                    expected="one for all frames",
-                    fix="Leave out per_frame, or the annotations.",
-                )
-            follow = annotations.mix if mixes and flat.partner is not None else annotations.erase
-            done = follow([before[b] for b in group.positions], flat, policy)
+            done = annotations.follow([before[b] for b in group.positions], plan, policies)
             for b, objects in zip(group.positions, done, strict=True):
                 after[b] = objects
         home.write(self.root, before, after, edits)

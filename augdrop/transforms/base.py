@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from augdrop import labels
-from augdrop.annotations import ERASING, MIXING, Policy
+from augdrop.annotations import ERASING, MIXING, Policies
 from augdrop.citation import Citation
 from augdrop.errors import fail, nearest
 from augdrop.keys import Ids, resolve
@@ -131,8 +131,8 @@ class Transform(v2.Transform):
         shares = labels.OverFrames.of(plan, x.shape[1]) if over_frames else plan
         return labels.mix(target, shares, **(self.label_options() or {}))
 
-    def policy(self) -> Policy:
-        """What happens to annotations."""
+    def policy(self) -> Policies:
+        """What happens to annotations; of a composition, what each member does to them."""
         return MIXING if self.mixes else ERASING
 
     def forward(
@@ -193,7 +193,7 @@ class Transform(v2.Transform):
         def paint(images: Tensor, plan: Plan | Plans, ours: bool) -> Tensor:
             return self.apply(images, plan, inplace=inplace or (ours and out is None), out=out)
 
-        return batch.finish(paint, plans, mixes=self.mixes, label_options=self.label_options(), policy=self.policy())
+        return batch.finish(paint, plans, mixes=self.mixes, label_options=self.label_options(), policies=self.policy())
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from augdrop.annotations import Policies
 from augdrop.errors import fail
 from augdrop.keys import Ids
 from augdrop.plan import Plan
@@ -56,8 +57,8 @@ class _Composition(Transform):
     def label_options(self) -> dict[str, Any] | None:
         return next((o for t in self.members if (o := t.label_options()) is not None), None)
 
-    def policy(self) -> Any:
-        return next((t for t in self.members if t.mixes), self.members[0]).policy()
+    def policy(self) -> Policies:
+        return tuple(t.policy() for t in self.members)
 
     def _draws_of(self, member: Transform, draws: Draws) -> Draws:
         return Draws(member._stream, draws.keys, draws.epochs)
@@ -153,10 +154,18 @@ class Compose(_Composition):
         return inputs if len(inputs) > 1 else inputs[0]  # pyright: ignore[reportGeneralTypeIssues]
 
 
+def _labels_getters(t: Transform) -> list[Any]:
+    """Where the methods that mix labels find them."""
+    if isinstance(t, _Composition):
+        return [getter for member in t.members for getter in _labels_getters(member)]
+    return [] if t.label_options() is None else [t.__dict__.get("labels_getter", "default")]
+
+
 class OneOf(_Composition):
     """One of several methods for each sample, by weight.
 
-    Every member sees the batch as it came: partners are taken from the original images.
+    Every member sees the batch as it came: partners are taken from the original images. A sample's boxes, masks and
+    keypoints go by the `Policy` of the member that was drawn for it.
 
     Args:
         transforms: AugDrop transforms; `Identity` leaves a sample as it is.
@@ -191,6 +200,15 @@ class OneOf(_Composition):
                 expected="one form of labels",
                 fix="Give each the same num_classes, label_smoothing, multi_label and targets.",
             )
+        getters = [getter for t in transforms for getter in _labels_getters(t)]
+        if any(getter != getters[0] for getter in getters):
+            raise fail(
+                "OneOf",
+                got="mixes that find labels in different places",
+                expected="one labels_getter",
+                fix="Give each the same.",
+            )
+        self.labels_getter = getters[0] if getters else "default"
         self.weights = weights
         self._bounds = np.cumsum(np.asarray(weights, np.float64) / sum(weights))
 

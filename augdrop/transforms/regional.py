@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from types import NoneType
-from typing import Any, Protocol, Unpack
+from typing import Any, Protocol, Unpack, cast
 
 import numpy as np
 import torch
@@ -247,7 +247,7 @@ class RegionalDropout(Transform):
         }
 
     def policy(self) -> Policy:
-        return super().policy() if self.annotations is None else self.annotations
+        return cast(Policy, super().policy()) if self.annotations is None else self.annotations
 
 
 @lru_cache(256)

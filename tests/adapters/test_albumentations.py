@@ -154,6 +154,27 @@ def written(boxes, form):
     return forms[form]
 
 
+def test_members_of_a_choice_go_by_their_own_policies():
+    policies = [
+        ad.Policy(boxes="filter", min_visibility=0.9, masks="fill", mask_fill=255, keypoints="remove"),
+        ad.Policy(boxes="shrink", min_visibility=0.0, masks="cut", mask_fill=7, keypoints="keep"),
+    ]
+    t = ad.OneOf([ad.Cutout(30, annotations=policy) for policy in policies], seed=0)
+    boxes, points = A.BboxParams(**{FORMAT: "pascal_voc"}), A.KeypointParams(**{FORMAT: "xy"}, remove_invisible=False)
+    stage, drawn = compose(t, bbox_params=boxes, keypoint_params=points), set()
+    for key in range(12):
+        (member,) = t.plan((3, 40, 48), keys=key).plans[1].hit.tolist()
+        drawn.add(member)
+        expected = t.members[member]({"image": IMAGE, "boxes": BOXES, "mask": MASK, "keypoints": POINTS}, keys=key)
+        out = stage(image=IMAGE, mask=MASK, masks=MASKS, bboxes=BOXES, keypoints=POINTS, key=key)
+        np.testing.assert_allclose(out["bboxes"], expected["boxes"], atol=1e-4)
+        np.testing.assert_allclose(out["keypoints"], expected["keypoints"], atol=1e-4)
+        assert same(out["mask"], expected["mask"])
+        left = t.plan((3, 40, 48), keys=key).mask().logical_not().numpy()
+        assert same(np.asarray(out["masks"]), MASKS * left if member else MASKS)
+    assert drawn == {False, True}
+
+
 def test_albumentations_own_rules_come_after_the_policy():
     t = ad.RegionalDropout(ad.regions.RandomCells((2, 2), 0.5), seed=0, annotations=ad.Policy(boxes="shrink"))
     boxes = np.array([[0, 0, 48, 20], [4, 4, 8, 8], [4, 30, 8, 34]], np.float32)

@@ -40,6 +40,10 @@ TRANSFORMS = {
     "CutMix": ad.CutMix(seed=0),
     "Mixup": ad.Mixup(seed=0),
     "a choice": ad.OneOf([ad.CutMix(), ad.GridMask((8, 16)), ad.Identity()], seed=1),
+    "a choice of policies": ad.OneOf(
+        [ad.CutMix(annotations=FILTER), ad.GridMask((8, 16), annotations=ad.Policy(boxes="shrink")), ad.Cutout(20)],
+        seed=7,
+    ),
     "a chain": ad.Compose([ad.CutMix(), ad.Cutout(12, annotations=FILTER)], seed=0),
     "a chain in the objects": ad.Compose([ad.Cutout(6), ad.RandomErasing(p=1.0, objects="only")], seed=0),
     "in the objects": ad.RandomErasing(p=1.0, objects="too", annotations=FILTER, seed=0),
@@ -116,14 +120,18 @@ def test_skeletons_with_boxes() -> None:
 
 @pytest.mark.parametrize("form", ["HW", "HWC", "CHW"])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
-@pytest.mark.parametrize("name", ["fill", "keep", "CutMix", "a choice", "a chain"])
+@pytest.mark.parametrize("name", ["fill", "keep", "CutMix", "a choice", "a choice in a choice", "a chain"])
 def test_segmentation_masks(name: str, dtype: torch.dtype, form: str) -> None:
     fill = ad.Policy(masks="fill", mask_fill=255)
     t: ad.Transform = {
         "fill": ad.GridMask((8, 16), annotations=fill, seed=0),
         "keep": ad.GridMask((8, 16), seed=0),
         "CutMix": ad.CutMix(seed=0),
-        "a choice": ad.OneOf([ad.CutMix(annotations=fill), ad.GridMask((8, 16)), ad.Identity()], seed=1),
+        "a choice": ad.OneOf([ad.CutMix(), ad.GridMask((8, 16), annotations=fill), ad.Cutout(9)], seed=1),
+        "a choice in a choice": ad.OneOf(
+            [ad.OneOf([ad.CutMix(), ad.Cutout(12, annotations=fill)]), ad.OneOf([ad.GridMask((8, 16)), ad.CutMix()])],
+            seed=2,
+        ),
         "a chain": ad.Compose([ad.CutMix(), ad.Cutout(12, annotations=fill)], seed=0),
     }[name]
     masks = torch.randint(0, 20, (len(KEYS), *SIZE), generator=torch.Generator().manual_seed(2)).to(dtype)

@@ -174,7 +174,7 @@ def test_a_tilted_box_stays_as_it_is_unless_it_is_hurt(x):
 def test_keypoints_are_the_cores(name, rule, x, points):
     composed = name in COMPOSED
     t = build(name, **({} if composed else {"annotations": ad.Policy(boxes="filter", keypoints=rule)}))
-    rule = t.policy().keypoints
+    rule = "flag" if composed else rule
     expected = t({"image": x, "keypoints": list(points)}, keys=KEYS)
     op = ad.to_kornia(t)
     aug = K.AugmentationSequential(op, data_keys=["input", "keypoints"])
@@ -192,6 +192,32 @@ def test_keypoints_are_the_cores(name, rule, x, points):
         else:
             assert torch.equal(got[~got.isnan().any(-1)], want)
     assert equal(aug(x, points, params=aug._params)[1], moved)
+
+
+@pytest.mark.parametrize("mixing", [True, False])
+def test_members_of_a_choice_go_by_their_own_policies(mixing, x, masks, boxes, points):
+    policies = [
+        ad.Policy(boxes="filter", min_visibility=0.9, keypoints="remove"),
+        ad.Policy(boxes="shrink", min_visibility=0.0, removed="flag", masks="fill", mask_fill=255, keypoints="keep"),
+        ad.Policy(masks="fill", mask_fill=7),
+    ]
+    first = ad.CutMix(annotations=policies[0]) if mixing else ad.Cutout(30, annotations=policies[0])
+    inner = ad.OneOf([ad.Cutout(30, annotations=policies[1]), ad.GridMask((8, 16), annotations=policies[2])])
+    t = ad.OneOf([first, inner], seed=3)
+    plan = t.plan(x.shape, keys=KEYS)
+    assert all(member.hit.any() for member in (plan.plans[0], *plan.plans[1].plans))
+    expected = t({"image": x, "mask": masks, "boxes": list(boxes), "keypoints": list(points)}, keys=KEYS)
+    op = ad.to_kornia(t)
+    aug = K.AugmentationSequential(op, data_keys=["input", "mask", "bbox_xyxy", "keypoints"])
+    with ad.keys(KEYS):
+        image, mask, moved, places = aug(x, masks, boxes - torch.tensor([0, 0, 1, 1]), points)
+    assert equal(image, expected["image"]) and torch.equal(mask[:, 0], expected["mask"])
+    for b in range(6):
+        there = op.box_origin[b] >= 0
+        torch.testing.assert_close(moved[b][there] + torch.tensor([0, 0, 1, 1]), expected["boxes"][b])
+        assert torch.equal(op.boxes_visible[b][there], expected["boxes_visible"][b])
+        seen = places[b][op.keypoints_visible[b]]
+        assert torch.equal(seen, expected["keypoints"][b][expected["keypoints_visible"][b]])
 
 
 @pytest.mark.parametrize("name", MIXES)

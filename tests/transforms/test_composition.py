@@ -118,8 +118,8 @@ def test_a_mix_that_is_chained_with_an_erasing_within_a_choice_mixes_labels(orde
         seen = {int(v) - 1 for v in out[b].unique().tolist() if v}
         assert seen <= set(target[b].nonzero().flatten().tolist())
     boxes = [{"image": image, "boxes": torch.tensor([[4.0, 4, 30, 30]])} for image in x]
-    with pytest.raises(ad.AugDropError, match="a chain with a mix, within a choice"):
-        t(boxes, keys=range(8))
+    for b, sample in enumerate(t(boxes, keys=range(8))):
+        assert len(sample["boxes"]) == 1 or (pasted.hit[b] and pasted.area()[b] > 0)
     twice = ad.OneOf([ad.Compose([mix, mix]), erase], seed=0)
     with pytest.raises(ad.AugDropError, match="two mixes in a chain"):
         twice(x, y, keys=range(8))
@@ -129,6 +129,21 @@ def test_a_mix_that_is_chained_with_an_erasing_within_a_choice_mixes_labels(orde
 def test_mixes_of_one_choice_have_one_form_of_labels(options):
     with pytest.raises(ad.AugDropError, match="expected one form of labels"):
         ad.OneOf([ad.CutMix(num_classes=5), ad.Mixup(**{"num_classes": 5} | options)])
+
+
+def second(inputs):
+    return inputs["extra"]
+
+
+def test_a_choice_finds_labels_where_its_mixes_do():
+    x, wanted = images(6), torch.arange(6) % 5
+    sample = {"image": x, "label": torch.zeros(6, dtype=torch.int64), "extra": wanted}
+    mixes = [ad.CutMix(num_classes=5, labels_getter=second), ad.Mixup(num_classes=5, labels_getter=second)]
+    for t in (ad.OneOf([*mixes, ad.Cutout(8)], seed=0), ad.OneOf([ad.OneOf(mixes), ad.Compose(mixes[:1])], seed=0)):
+        out = t(sample, keys=range(6))
+        assert torch.equal(out["extra"], t(x, wanted, keys=range(6))[1]) and torch.equal(out["label"], sample["label"])
+    with pytest.raises(ad.AugDropError, match="expected one labels_getter"):
+        ad.OneOf([mixes[0], ad.Mixup(num_classes=5)])
 
 
 def test_samples_with_annotations_go_through_compositions():

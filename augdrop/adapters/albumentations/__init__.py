@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from augdrop.adapters.extras import require
+from augdrop.annotations.members import each
 from augdrop.errors import fail
 from augdrop.transforms.base import Transform
 
@@ -73,9 +74,7 @@ def to_albumentations(transform: Transform, p: float = 1.0) -> AugDrop:
             expected="a transform of one sample, for albumentations shows no more",
             fix="Mix batches: DataLoader(augdrop.keyed(dataset, attach=True), collate_fn=augdrop.collate(mix)).",
         )
-    for member in transform.modules():
-        policy = member.policy() if isinstance(member, Transform) else None
-        if policy is not None and policy.boxes != "keep" and policy.removed == "flag":
-            got, fix = "a policy that flags boxes", 'Use Policy(removed="remove"); labels go with their boxes.'
-            raise fail(WHERE, got=got, expected="one that removes them: there is no place for flags", fix=fix)
+    if any(policy.boxes != "keep" and policy.removed == "flag" for policy in each(transform.policy())):
+        got, fix = "a policy that flags boxes", 'Use Policy(removed="remove"); labels go with their boxes.'
+        raise fail(WHERE, got=got, expected="one that removes them: there is no place for flags", fix=fix)
     return AugDrop(transform, p=p)

@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from augdrop import annotations
+from augdrop.adapters.checks import named
 from augdrop.adapters.dali import annotate
 from augdrop.adapters.dali.boxes import Geometry
 from augdrop.adapters.dali.decide import Decider, no_scores
+from augdrop.annotations.members import each
 from augdrop.annotations.objects import Objects
 from augdrop.errors import fail, nearest
 from augdrop.plan import Plan
@@ -55,7 +58,7 @@ class Task:
 
     def outputs(self, given: Mapping[str, Any]) -> list[str]:
         """The names of what comes out beside the images, in order."""
-        t, policies = self.transform, annotate.policies(self.transform)
+        t, policies = self.transform, list(each(self.transform.policy()))
         names: list[str] = []
         if "labels" in given:
             pairs = (
@@ -149,7 +152,8 @@ class Task:
             )
             for b, p, c in zip(boxes, points, labels, strict=True)
         ]
-        after: list[Any] = annotate.follow(self.transform, plan, samples)
+        with named("to_dali"):
+            after: list[Any] = annotations.follow(samples, plan, self.transform.policy())
         done: dict[str, Sequence[Tensor]] = {}
         if "boxes" in given:
             done["boxes"] = [geometry.from_corners(o.boxes, size, b) for o, b in zip(after, boxes, strict=True)]
