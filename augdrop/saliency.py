@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from augdrop.checks import check_whole
 from augdrop.errors import fail
+from augdrop.spectrum import residual_energy
 
 
 def spectral_residual(images: Tensor, size: int = 64) -> Tensor:
@@ -14,7 +16,7 @@ def spectral_residual(images: Tensor, size: int = 64) -> Tensor:
 
     Args:
         images: ``[B, C, H, W]`` or ``[B, T, C, H, W]`` (frames are averaged), any real dtype.
-        size: side of the small grey image that is analysed, in pixels; the paper's is 64.
+        size: side of the small grey image that is analysed, in pixels, at least 2; the paper's is 64.
 
     Returns:
         float32 ``[B, size, size]``, not negative.
@@ -29,33 +31,32 @@ def spectral_residual(images: Tensor, size: int = 64) -> Tensor:
         >>> 36 <= row < 52, 4 <= column < 20
         (True, True)
     """
-    if not len(images):
-        return torch.zeros(0, size, size, device=images.device)
+    check_whole("spectral_residual: size", size, 2)
+    weights = _gaussian(size / 25, size - 1, images.device)
     if images.device.type == "cpu":
-        # One by one: a transform of several images differs in its last bits, and a drop must not know its batch.
-        return torch.cat([_residual(image[None], size) for image in images])
-    return _residual(images, size)
+        return residual_energy(images, size, weights.numpy())
+    return _residual(images, size, weights)
 
 
-def _residual(images: Tensor, size: int) -> Tensor:
-    grey = images.to(torch.float32).mean(-3)
-    small = F.adaptive_avg_pool2d(grey.mean(1, keepdim=True) if grey.ndim == 4 else grey[:, None], size)
+def _residual(images: Tensor, size: int, weights: Tensor) -> Tensor:
+    """`augdrop.spectrum.residual_energy` on another device."""
+    small = F.adaptive_avg_pool2d(images.to(torch.float32).flatten(1, -3).mean(1, keepdim=True), size)
     spectrum = torch.fft.fft2(small)
     log_amplitude = torch.log(spectrum.abs() + 1e-8)
     # The spectrum is periodic, and so is its local mean.
     local_mean = F.avg_pool2d(F.pad(log_amplitude, (1, 1, 1, 1), mode="circular"), 3, stride=1)
-    residual = torch.polar(torch.exp(log_amplitude - local_mean), spectrum.angle())
-    energy = torch.fft.ifft2(residual).abs().square()
-    return _gaussian(energy, sigma=size / 25)[:, 0]
+    energy = torch.fft.ifft2(spectrum * torch.exp(-local_mean)).real.square()
+    radius = len(weights) // 2
+    padded = F.pad(energy, (radius,) * 4, mode="reflect")
+    return F.conv2d(F.conv2d(padded, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))[:, 0]
 
 
-def _gaussian(maps: Tensor, sigma: float) -> Tensor:
-    radius = max(1, round(3 * sigma))
-    x = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
-    kernel = torch.exp(-x.square() / (2 * sigma * sigma))
-    kernel = kernel / kernel.sum()
-    padded = F.pad(maps, (radius,) * 4, mode="reflect")
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
+def _gaussian(sigma: float, most: int, device: torch.device) -> Tensor:
+    """Weights that add up to 1, as far as three sigma, and no farther than ``most``."""
+    radius = min(max(1, round(3 * sigma)), most)
+    x = torch.arange(-radius, radius + 1, dtype=torch.float32, device=device)
+    weights = torch.exp(-x.square() / (2 * sigma * sigma))
+    return weights / weights.sum()
 
 
 class FeatureMean(nn.Module):

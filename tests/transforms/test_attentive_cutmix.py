@@ -7,7 +7,7 @@ import torch
 from torchvision.models import resnet18
 
 import augdrop as ad
-from augdrop.saliency import FeatureMean, spectral_residual
+from augdrop.saliency import FeatureMean
 from tests.transforms.cases import images, same
 
 T = ad.AttentiveCutMix(num_classes=4, seed=0)
@@ -51,19 +51,6 @@ def test_a_network_as_extractor():
     y, plan = t.with_plan(x, keys=[1, 2])
     assert plan.region.cells.shape == (2, 3, 3) and same(t.apply(x, plan), y)
     assert not net.train().training and not any(p.requires_grad for p in net.parameters())
-
-
-def test_saliency_finds_the_odd_patch_and_knows_no_batch():
-    generator = torch.Generator().manual_seed(0)
-    # Waves in one direction, and a patch of waves in the other: what the spectrum does not expect.
-    wave = (torch.arange(128) * 0.8).sin()
-    x = wave.expand(6, 3, 128, 128) + 0.05 * torch.randn(6, 3, 128, 128, generator=generator)
-    for b in range(6):
-        x[b, :, 20 * b : 20 * b + 16, 56:72] = wave[:16, None]
-    maps = spectral_residual(x)
-    rows = maps.flatten(1).argmax(1) // 64
-    assert ((rows * 2 - torch.arange(6) * 20 - 8).abs() < 16).all()
-    assert torch.equal(torch.cat([spectral_residual(x[b : b + 1]) for b in range(6)]), maps)
 
 
 def test_a_video_is_scored_over_its_frames():
