@@ -12,6 +12,7 @@ import sys
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 _LARGE = 1 << 22
 """Bytes from which on huge pages are worth the question."""
@@ -32,7 +33,30 @@ def sent(x: Tensor, device: torch.device) -> Tensor:
 
 def empty_like(x: Tensor) -> Tensor:
     """``torch.empty_like(x)``, in huge pages if it is large and on the CPU."""
-    out = torch.empty_like(x)
+    return _advised(torch.empty_like(x))
+
+
+def room(shape: tuple[int, ...] | torch.Size, *inputs: Tensor) -> Tensor | None:
+    """A large new tensor in huge pages, for the ``out=`` of an operation: of the first input's dtype.
+
+    None where it would be small, and where the operation is to make its own, because something follows what is done
+    to the ``inputs``: a gradient, the compiler, or a transform of `torch.func`.
+    """
+    first = inputs[0]
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return None
+    if torch.Size(shape).numel() * first.element_size() < _LARGE or any(not x.is_cpu for x in inputs):
+        return None
+    if any(type(x) not in (Tensor, torch.nn.Parameter) or _followed(x) for x in inputs):
+        return None
+    return _advised(first.new_empty(shape))
+
+
+def _followed(x: Tensor) -> bool:
+    return (x.requires_grad and torch.is_grad_enabled()) or forward_ad.unpack_dual(x).tangent is not None
+
+
+def _advised(out: Tensor) -> Tensor:
     size = out.numel() * out.element_size()
     if size >= _LARGE and _madvise is not None and out.is_cpu:
         # Only whole pages can be advised. It is a wish: the answer does not matter.

@@ -8,6 +8,7 @@ from numba import njit
 from torch import Tensor
 
 from augdrop.errors import fail
+from augdrop.kernels.allocate import room
 
 
 def from_mask(kept: Tensor) -> tuple[Tensor, bool]:
@@ -36,7 +37,9 @@ def take(x: Tensor, rows: Tensor, prefix: int = 0) -> Tensor:
         rows = torch.cat([torch.arange(prefix, device=x.device).expand(len(rows), -1), rows], 1)
     # Whole rows of one long table: several times as fast as an index for each element.
     rows = rows + torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
-    return x.flatten(0, 1).index_select(0, rows.flatten()).view(*rows.shape, *x.shape[2:])
+    table, rows_of_it = x.flatten(0, 1), rows.flatten()
+    out = room((len(rows_of_it), *table.shape[1:]), x)
+    return torch.index_select(table, 0, rows_of_it, out=out).view(*rows.shape, *x.shape[2:])
 
 
 def check_rows(keep: Tensor, total: int, padded: bool) -> None:
@@ -80,8 +83,10 @@ def check_order(order: Tensor) -> None:
 
 
 def on_host(rows: Tensor) -> np.ndarray | None:
-    """``rows`` for the compiled passes; None in a graph, or on a GPU, where to look would be to wait."""
+    """``rows`` for the compiled passes; None in a graph or a transform, or on a GPU, where to look would be to wait."""
     if not rows.is_cpu or type(rows) is not Tensor or torch.compiler.is_compiling():
+        return None
+    if torch._C._are_functorch_transforms_active():
         return None
     return rows.contiguous().numpy()
 

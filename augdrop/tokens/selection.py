@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from augdrop.errors import AugDropError, fail
+from augdrop.kernels.allocate import room
 from augdrop.plan import move
 from augdrop.serialize import decode, encode
 from augdrop.tokens.rows import check_order, check_rows, from_mask, masked, on_host, restored, take
@@ -142,8 +143,9 @@ class Selection:
             return token_ops.gather(x, self.keep, self.order, prefix)
         ids = self.ids.to(x.device)
         out = take(x, ids.clamp(min=0), prefix)
-        padded = self._padding(ids, prefix)
-        return out if padded is None else out.masked_fill(padded.view(*padded.shape, *[1] * (x.ndim - 2)), 0)
+        if self.padded:
+            out[:, prefix:].masked_fill_((ids < 0).view(*ids.shape, *[1] * (x.ndim - 2)), 0)
+        return out
 
     def scatter(self, y: Tensor, fill: Tensor | float = 0) -> Tensor:
         """Put tokens back where they came from.
@@ -166,21 +168,22 @@ class Selection:
         removed[:, prefix:] = self.mask("removed").to(y.device)
         removed = removed.view(*removed.shape, *[1] * (y.ndim - 2))
         if isinstance(fill, (int, float)):
-            return out.masked_fill(removed, fill)
+            return out.masked_fill_(removed, fill)
         tokens: Tensor = fill.to(out)
         if tokens.ndim == y.ndim and tokens.shape[1] == self.total and prefix:
             tokens = torch.cat([out[:, :prefix], tokens], 1)
-        return torch.where(removed, tokens, out)
+        shape = torch.broadcast_shapes(tokens.shape, out.shape)
+        return torch.where(removed, tokens, out, out=room(shape, out, tokens))
 
     def labels(self, y: Tensor) -> Tensor:
         """The dense targets ``[B, N, ...]`` of the kept tokens, ``[B, K, ...]``; -100 where a sample keeps fewer."""
         if y.shape[:2] != (len(self), self.total):
             raise self._misfit(y, self.total)
-        out = y.gather(
-            1, self.ids.clamp(min=0).view(*self.keep.shape, *[1] * (y.ndim - 2)).expand(-1, -1, *y.shape[2:])
-        )
-        padded = self._padding(self.ids, 0)
-        return out if padded is None else out.masked_fill(padded.view(*padded.shape, *[1] * (y.ndim - 2)), -100)
+        if self.padded and y.dtype in (torch.bool, torch.uint8):
+            raise fail("Selection.labels", got=f"{y.dtype}", expected="a dtype that has -100", fix="Pass y.long().")
+        ids = self.ids.to(y.device)
+        out = take(y, ids.clamp(min=0))
+        return out.masked_fill_((ids < 0).view(*ids.shape, *[1] * (y.ndim - 2)), -100) if self.padded else out
 
     def positions(self) -> Tensor:
         """int64 ``[B, K]``: the positions of kept tokens under the ``numbering``; -1 where a sample keeps fewer."""
@@ -232,11 +235,6 @@ class Selection:
     def _tensors(self) -> dict[str, Tensor]:
         values = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
         return {name: v for name, v in values if isinstance(v, Tensor)}
-
-    def _padding(self, ids: Tensor, prefix: int) -> Tensor | None:
-        if not self.padded:
-            return None
-        return torch.cat([torch.zeros(len(ids), prefix, dtype=torch.bool, device=ids.device), ids < 0], 1)
 
     def _prefix_of(self, x: Tensor, tokens: int) -> int:
         if x.ndim < 2 or len(x) != len(self) or x.shape[1] not in (tokens, tokens + self.prefix):

@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from augdrop.checks import check_whole
 from augdrop.citation import Citation
+from augdrop.kernels.allocate import room
 from augdrop.tokens.actions import unchanged
 from augdrop.tokens.reducer import Reduced, Reducer, Seen
 from augdrop.tokens.rows import take
@@ -103,13 +104,16 @@ def merge(x: Tensor, source: Tensor, length: int, sizes: Tensor | None = None) -
     if token_ops.merges(x, sizes):
         means, total = token_ops.merge(x, source, length, sizes)
         return Reduced(means, source, total)
-    sizes = torch.ones(b, t, device=x.device) if sizes is None else sizes
+    weights = torch.ones(b, t, device=x.device) if sizes is None else sizes.float()
     # Whole rows of one long table, as in `augdrop.tokens.rows.take`.
     rows = (source + torch.arange(b, device=x.device)[:, None] * length).flatten()
-    total = torch.zeros(b * length, device=x.device).index_add(0, rows, sizes.float().flatten()).view(b, length)
+    total = torch.zeros(b * length, device=x.device).index_add(0, rows, weights.flatten()).view(b, length)
     # Shares rather than sums that are divided: what has not merged stays as it is, bit for bit.
-    shares = (sizes.float() / total.gather(1, source)).to(x.dtype)
-    means = x.new_zeros(b * length, d).index_add(0, rows, (x * shares[..., None]).flatten(0, 1))
+    shares = (weights / total.gather(1, source)).to(x.dtype)
+    parts = torch.mul(x, shares[..., None], out=room(x.shape, x, shares))
+    means = room((b * length, d), parts)
+    means = x.new_zeros(b * length, d) if means is None else means.zero_()
+    means = means.index_add_(0, rows, parts.flatten(0, 1))
     return Reduced(means.view(b, length, d), source, total)
 
 

@@ -49,6 +49,18 @@ def test_polarity_is_said():
         s.mask(True)  # type: ignore[arg-type]
 
 
+def test_labels_have_a_number_that_says_nothing():
+    s = uneven()
+    y = torch.arange(48).view(4, 12)
+    padded = s.ids < 0
+    assert bool((s.labels(y)[padded] == -100).all()) and torch.equal(s.labels(y)[~padded], y[s.mask("kept")])
+    assert s.labels(torch.rand(4, 12, 2, 3)).shape == (4, *s.keep.shape[1:], 2, 3)
+    for none in (y.to(torch.uint8), y > 3):
+        with pytest.raises(AugDropError, match=r"labels.*-100.*long"):
+            s.labels(none)
+        assert even().labels(none).dtype == none.dtype
+
+
 def test_counts_padding_and_nested():
     s = uneven()
     assert s.padded and len(set(s.counts.tolist())) > 1
