@@ -17,6 +17,9 @@ from torch.autograd import forward_ad
 _LARGE = 1 << 22
 """Bytes from which on huge pages are worth the question."""
 
+_FRESH = 1 << 25
+"""Bytes from which on the C library takes every allocation from the system and gives it back."""
+
 _ADVICE = getattr(mmap, "MADV_HUGEPAGE", None)
 _madvise = ctypes.CDLL(None).madvise if sys.platform == "linux" and _ADVICE is not None else None
 if _madvise is not None:
@@ -39,13 +42,13 @@ def empty_like(x: Tensor) -> Tensor:
 def room(shape: tuple[int, ...] | torch.Size, *inputs: Tensor) -> Tensor | None:
     """A large new tensor in huge pages, for the ``out=`` of an operation: of the first input's dtype.
 
-    None where it would be small, and where the operation is to make its own, because something follows what is done
-    to the ``inputs``: a gradient, the compiler, or a transform of `torch.func`.
+    None where memory is likely to be at hand already, and where the operation is to make its own, because something
+    follows what is done to the ``inputs``: a gradient, the compiler, or a transform of `torch.func`.
     """
     first = inputs[0]
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return None
-    if torch.Size(shape).numel() * first.element_size() < _LARGE or any(not x.is_cpu for x in inputs):
+    if torch.Size(shape).numel() * first.element_size() < _FRESH or any(not x.is_cpu for x in inputs):
         return None
     if any(type(x) not in (Tensor, torch.nn.Parameter) or _followed(x) for x in inputs):
         return None

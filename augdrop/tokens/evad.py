@@ -181,9 +181,7 @@ def restore(
     there = source >= 0
     # Keyframe first, the kept ones' places count up.
     rows = source if rule == "index" else grid.back(grid.first(there).cumsum(1) - 1)
-    return torch.where(
-        there[..., None], take(x, rows.clamp(min=0)), torch.as_tensor(fill, dtype=x.dtype, device=x.device)
-    )
+    return torch.where(there[..., None], take(x, rows), torch.as_tensor(fill, dtype=x.dtype, device=x.device))
 
 
 def kept_ids(source: Tensor, grid: TokenGrid) -> Tensor:

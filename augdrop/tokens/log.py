@@ -142,7 +142,7 @@ class Log:
         if features.shape[1] != length:
             source = source[:, prefix:] - prefix
         source = source.to(features.device)
-        return take(features, source.clamp(min=0)).masked_fill((source < 0)[..., None], fill)
+        return take(features, source).masked_fill((source < 0)[..., None], fill)
 
 
 def _source(selection: Selection) -> Tensor:

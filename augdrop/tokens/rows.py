@@ -28,18 +28,24 @@ def from_mask(kept: Tensor) -> tuple[Tensor, bool]:
 def take(x: Tensor, rows: Tensor, prefix: int = 0) -> Tensor:
     """Tokens of ``x [B, T, ...]``: the ``prefix`` first, then each sample's ``rows``, int64 ``[B, K]``, behind them.
 
+    Args:
+        rows: on the device of ``x``, not counting the prefix; for -1, which pads, comes some token.
+
     Example:
         >>> take(torch.tensor([[[1.0], [2.0], [4.0]]]), torch.tensor([[1, 0, 1]]), prefix=1).flatten().tolist()
         [1.0, 4.0, 2.0, 4.0]
     """
-    rows = rows + prefix
-    if prefix:
-        rows = torch.cat([torch.arange(prefix, device=x.device).expand(len(rows), -1), rows], 1)
     # Whole rows of one long table: several times as fast as an index for each element.
-    rows = rows + torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
-    table, rows_of_it = x.flatten(0, 1), rows.flatten()
-    out = room((len(rows_of_it), *table.shape[1:]), x)
-    return torch.index_select(table, 0, rows_of_it, out=out).view(*rows.shape, *x.shape[2:])
+    table, length = x.flatten(0, 1), x.shape[1]
+    if (places := on_host(rows)) is not None:
+        places = torch.from_numpy(tabled(places, length, prefix))
+    else:
+        places = rows.clamp(min=0) + prefix
+        if prefix:
+            places = torch.cat([torch.arange(prefix, device=x.device).expand(len(rows), -1), places], 1)
+        places = (places + torch.arange(len(x), device=x.device)[:, None] * length).flatten()
+    out = torch.index_select(table, 0, places, out=room((len(places), *table.shape[1:]), x))
+    return out.view(len(x), prefix + rows.shape[1], *x.shape[2:])
 
 
 def check_rows(keep: Tensor, total: int, padded: bool) -> None:
@@ -135,3 +141,15 @@ def masked(keep, total, kept):
             if place >= 0:
                 out[b, place] = kept
     return out
+
+
+@njit(cache=True, nogil=True)
+def tabled(rows, length, prefix):
+    """Rows of the table of all samples, ``length`` each: the prefix and the ``rows [B, K]``, int64 ``[B * T']``."""
+    out = np.empty((len(rows), prefix + rows.shape[1]), np.int64)
+    for b in range(len(rows)):
+        for i in range(prefix):
+            out[b, i] = b * length + i
+        for k in range(rows.shape[1]):
+            out[b, prefix + k] = b * length + prefix + max(0, rows[b, k])
+    return out.reshape(-1)

@@ -142,7 +142,7 @@ class Selection:
         if token_ops.takes(x):
             return token_ops.gather(x, self.keep, self.order, prefix)
         ids = self.ids.to(x.device)
-        out = take(x, ids.clamp(min=0), prefix)
+        out = take(x, ids, prefix)
         if self.padded:
             out[:, prefix:].masked_fill_((ids < 0).view(*ids.shape, *[1] * (x.ndim - 2)), 0)
         return out
@@ -182,7 +182,7 @@ class Selection:
         if self.padded and y.dtype in (torch.bool, torch.uint8):
             raise fail("Selection.labels", got=f"{y.dtype}", expected="a dtype that has -100", fix="Pass y.long().")
         ids = self.ids.to(y.device)
-        out = take(y, ids.clamp(min=0))
+        out = take(y, ids)
         return out.masked_fill_((ids < 0).view(*ids.shape, *[1] * (y.ndim - 2)), -100) if self.padded else out
 
     def positions(self) -> Tensor:

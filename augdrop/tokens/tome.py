@@ -127,4 +127,4 @@ def unmerge(y: Tensor, source: Tensor, fill: float = 0.0) -> Tensor:
         >>> unmerge(torch.tensor([[[5.0], [7.0]]]), torch.tensor([[1, 0, 1, -1]])).flatten().tolist()
         [7.0, 5.0, 7.0, 0.0]
     """
-    return take(y, source.clamp(min=0)).masked_fill((source < 0)[..., None], fill)
+    return take(y, source).masked_fill((source < 0)[..., None], fill)
