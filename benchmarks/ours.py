@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -11,7 +12,8 @@ from torch import Tensor
 import augdrop as ad
 from augdrop.fills import Blur, ImageMean, Noise
 from augdrop.regions import RandomGrid, RandomPixels
-from benchmarks.timing import DTYPES, Effort, Row, Shape, images, micros, named, race, ratio, short
+from benchmarks.floor import floor
+from benchmarks.timing import DTYPES, Call, Effort, Row, Shape, images, micros, named, race, ratio, short
 
 OUT, IN_PLACE = "out=", "in place"
 PER_PIXEL = "bounded by the generator"
@@ -111,18 +113,19 @@ def _measured(section: str, subject: Subject, shape: Shape, dtype: torch.dtype, 
     t, x = subject.transform, images(shape, dtype)
     out, work, given = torch.empty_like(x), x.clone(), subject.given(x)
     batch = 1 if len(shape) == 3 else shape[0]
-    # A draw like the timed ones; a memset of as many bytes as it drops is the least that any erasing can take.
-    dropped = t.decide(x, t.draws(batch, range(batch)), **given).area().sum().item() * x.shape[-3]
-    bytes_ = torch.empty(max(1, dropped * x.element_size()), dtype=torch.uint8)
-    seconds = race(
-        {
-            "copy_": lambda: out.copy_(x),
-            "floor": lambda: bytes_.zero_(),
-            OUT: lambda: t(x, out=out, **given),
-            IN_PLACE: lambda: t(work, inplace=True, **given),
-        },
-        effort,
-    )
+    contenders: dict[str, Call] = {
+        "copy_": lambda: out.copy_(x),
+        OUT: lambda: t(x, out=out, **given),
+        IN_PLACE: lambda: t(work, inplace=True, **given),
+    }
+    if not t.mixes:
+        # Several draws, as the timed calls have: the bytes of one alone would stay in the caches.
+        masks = [
+            t.plan((batch, *x.shape[-3:]), keys=range(draw * batch, (draw + 1) * batch)).mask() for draw in range(6)
+        ]
+        floors = itertools.cycle([floor(work, mask) for mask in masks])
+        contenders["floor"] = lambda: next(floors)()
+    seconds = race(contenders, effort)
     for state in (OUT, IN_PLACE):
         goal = target(subject, state, shape)
         yield Row(

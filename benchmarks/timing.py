@@ -119,7 +119,7 @@ class Row(NamedTuple):
 
     value: in ``unit``.
     to_copy: time / time of ``out.copy_(x)``.
-    floor: the same for writing just the dropped bytes, which nothing can beat.
+    floor: the same for writing just the dropped bytes where they lie, which nothing can beat.
     peer, peer_value, to_peer: who, its value, and ours / theirs.
     share: of the batch's bytes (memory), or of the time that a loader takes without the stage (loader).
     alone: µs an image that a stage takes in a loader or pipeline.
@@ -148,3 +148,10 @@ class Row(NamedTuple):
     def met(self) -> bool | None:
         """Is the target met? None where there is none."""
         return None if self.goal is None or self.target is None else getattr(self, self.goal) <= self.target
+
+    @property
+    def beyond(self) -> bool:
+        """Does the target ask for less than the floor?"""
+        return (
+            self.goal == "to_copy" and self.target is not None and self.floor is not None and self.target < self.floor
+        )
