@@ -45,8 +45,9 @@ class Noise(Fill):
     Args:
         distribution: ``"uniform"`` or ``"normal"``.
         per: ``"pixel"`` (every element its own value) or ``"channel"`` (one colour a box, as timm's mode ``rand``).
-        low, high: uniform range in the image's units, ``high`` excluded for floats and included for integers. By
-            default [0, 1) for floats and the dtype's non-negative range for integers.
+        low, high: uniform range in the image's units, ``high`` excluded for floats (but for what a half rounds up) and
+            included for integers. By default [0, 1) for floats, and for integers the dtype's non-negative range, of 31
+            bits at most.
         mean, std: of the normal law, in the image's units. By default 0 and 1 for floats, and half and a quarter of
             the dtype's maximum for integers, rounded and clipped to the dtype.
     """

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as F
 
 import augdrop as ad
 from augdrop import AugDropError, Policy, regions
@@ -313,6 +314,19 @@ def test_boxes_of_any_format(form, dtype):
     assert out[1].tolist() == torch.tensor(expected).to(dtype).tolist()
 
 
+def test_each_sample_has_boxes_of_its_own_format():
+    def given_boxes(form):
+        boxes = tv_tensors.BoundingBoxes([[2.0, 2, 8, 6]], format="XYXY", canvas_size=(H, W))
+        return {"image": images(), "boxes": F.convert_bounding_box_format(boxes, new_format=form)}
+
+    forms = ["CXCYWH", "XYXY", "XYWH"]
+    for first, out in zip(forms, run([given_boxes(f) for f in forms], policy=Policy(boxes="shrink")), strict=True):
+        assert out["boxes"].format.value == first
+        assert F.convert_bounding_box_format(out["boxes"], new_format="XYXY").tolist() == [[2, 5, 8, 6]]
+    with pytest.raises(AugDropError, match=r"boxes as CXCYWH .* what sample 0 has: .* boxes as XYWH"):
+        run([given_boxes("XYWH"), given_boxes("CXCYWH")], mixes=True)
+
+
 def test_boxes_that_do_not_change_come_back_bit_for_bit():
     given_boxes = torch.rand(50, 4, generator=torch.Generator().manual_seed(1)) * torch.tensor([W, H, 1e-6, 7.3])
     boxes = tv_tensors.BoundingBoxes(given_boxes, format="CXCYWH", canvas_size=(H, W))
@@ -453,8 +467,10 @@ def test_labels_and_annotations_are_checked_before_anything_is_painted():
             unpack((bad,)).finish(paint, [plan], mixes=True, label_options=SOFT, policies=MIXING)
 
 
-@pytest.mark.parametrize("sample", [{"image": images(2)}, [{"image": images(), "name": "a"}] * 2])
-def test_a_dict_without_labels_is_not_mixed_in_silence(sample):
+@pytest.mark.parametrize(
+    "sample", [{"image": images(2)}, [{"image": images(), "name": "a"}] * 2, (images(2), ["cat", "dog"])]
+)
+def test_a_sample_without_labels_is_not_mixed_in_silence(sample):
     with pytest.raises(AugDropError, match="labels: got a sample in which none can be told"):
         run(sample, mixes=True, options=SOFT)
     for options, getter in ((SOFT, None), ({}, "default")):
@@ -482,6 +498,7 @@ BOXES = tv_tensors.BoundingBoxes(torch.ones(1, 4), format="XYXY", canvas_size=(4
         (PIL.Image.new("P", (W, H)), r"PIL mode P; .*convert\('RGB'\)"),
         (PIL.Image.new("CMYK", (W, H)), "PIL mode CMYK"),
         (np.ones((H, W, 3), object), "array: got object"),
+        (np.ones((H, W, 3), ">f4"), "array: got >f4"),
         ([{"image": images()}, {"label": 3}], "none in sample 1"),
         ([{"image": images(), "boxes": torch.ones(1, 4)}, {"image": images()}], "sample 1: got no boxes"),
         ({"a": tv_tensors.Image(images()), "b": tv_tensors.Image(images()[..., :4])}, "image b: .* share the draw"),
@@ -501,21 +518,19 @@ def test_one_grey_array_is_told_to_add_its_channel():
         ad.Cutout(2)(np.ones((H, W), np.uint8))
 
 
-TURNED = tv_tensors.BoundingBoxes(torch.ones(2, 5), format="CXCYWHR", canvas_size=(H, W))
-
-
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [
-        ({"boxes": TURNED}, "boxes: got CXCYWHR boxes .* the upright boxes around them"),
         ({"bboxes": [[1, 2, 5, 8], [0, 0, 3, 3]]}, "boxes: got a list of numbers; .* torch.tensor"),
+        ({"bbox": torch.ones(2, 4)}, "boxes: got 'bbox', which may be x, y, w, h"),
+        ({"boxes": torch.ones(2, 4), "labels": ["cat", "dog"]}, "boxes: labels: got a list beside them"),
         ({"keypoints": [(3.0, 4.0)]}, "keypoints: got a list of numbers; .* torch.tensor"),
     ],
 )
 def test_what_no_drop_can_change_stays_under_keep_and_is_an_error_otherwise(annotation, message):
     whole = {"image": images()} | annotation
     out = run(whole, policy=KEEP)
-    assert all(out[key] is value or out[key] == value for key, value in annotation.items())
+    assert same({key: out[key] for key in annotation}, annotation)
     with pytest.raises(AugDropError, match=message):
         run(whole, policy=Policy(boxes="filter"))
     with pytest.raises(AugDropError, match=message):

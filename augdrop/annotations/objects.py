@@ -16,7 +16,7 @@ class Objects:
     """What is annotated on one sample of H × W pixels; each part may be missing.
 
     Args:
-        boxes: ``[K, 4]`` as ``x0, y0, x1, y1`` in pixels, any real dtype.
+        boxes: ``[K, 4]`` as ``x0, y0, x1, y1`` in pixels, any real dtype; turned ones ``[K, 8]``, corner by corner.
         masks: instance masks ``[K, H, W]``; not 0 is the object.
         segmentation: a class for each pixel, ``[..., H, W]``.
         keypoints: loose points ``[P, 2 or 3]``, or skeletons ``[K, ..., 2 or 3]`` of the objects: x, y, and as in COCO
@@ -108,11 +108,13 @@ class Objects:
 
 
 def _check_boxes(boxes: Tensor, where: str) -> None:
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
+    if boxes.ndim != 2 or boxes.shape[1] not in (4, 8):
         raise fail(
             where, got=tuple(boxes.shape), expected="[K, 4] as x0, y0, x1, y1", fix="No boxes are an empty [0, 4]."
         )
-    wrong = ~(torch.isfinite(boxes).all(1) & (boxes[:, 2] >= boxes[:, 0]) & (boxes[:, 3] >= boxes[:, 1]))
+    wrong = ~torch.isfinite(boxes).all(1)
+    if boxes.shape[1] == 4:
+        wrong |= (boxes[:, 2] < boxes[:, 0]) | (boxes[:, 3] < boxes[:, 1])
     if wrong.any():
         i = int(wrong.nonzero()[0, 0])
         raise fail(

@@ -15,7 +15,8 @@ class Policy:
 
     Args:
         boxes: ``"keep"`` leaves every object; ``"filter"`` lets objects go that are hardly visible any more;
-            ``"shrink"`` does that, and fits the box of a damaged object to what is still visible of it.
+            ``"shrink"`` does that, and fits the box of a damaged object to what is still visible of it. A
+            rotated box keeps its angle.
         min_visibility: least share of the object (its instance mask, else its box inside the canvas, else its
             keypoints) that stays visible, in [0, 1]. What is not visible at all goes even at 0.
         min_area: least visible area in pixels.

@@ -12,6 +12,7 @@ from augdrop.annotations.objects import Objects
 from augdrop.annotations.policy import Policy
 from augdrop.errors import fail
 from augdrop.kernels.coverage import shown
+from augdrop.kernels.turned import shown_turned
 from augdrop.regions.mask import Mask
 
 SLIVER = 1e-6
@@ -38,11 +39,12 @@ def look(objects: Objects, dropped: Tensor, policy: Policy, *, imported: bool, c
         left = _point_policy(left, hidden, imported, policy)
     if not judged:
         return left
-    bounds = None
+    bounds, turned = None, objects.boxes is not None and objects.boxes.shape[1] == 8
     if objects.masks is not None and masks is not None:
-        total, seen, bounds = *(_count(_pixels(m)) for m in (objects.masks, masks)), _bounds(masks)
+        total, seen = (_count(_pixels(m)) for m in (objects.masks, masks))
+        bounds = shown_turned(objects.boxes, _pixels(masks), inside=True)[2] if turned else _bounds(masks)  # type: ignore[arg-type]
     elif objects.boxes is not None:
-        total, seen, bounds = shown(objects.boxes, dropped, imported)
+        total, seen, bounds = (shown_turned if turned else shown)(objects.boxes, dropped, imported)
     else:
         assert hidden is not None
         total, seen = (_count(points) for points in (objects.labelled(), objects.labelled() & ~hidden))
@@ -66,7 +68,8 @@ def _stays(objects: Objects, total: Tensor, seen: Tensor, dropped: Tensor, impor
         stays = there
     elif policy.by == "centre" and not by_points:
         boxes = _bounds(objects.masks) if objects.boxes is None else objects.boxes  # type: ignore[arg-type]
-        centres = (boxes[:, :2].double() + boxes[:, 2:].double()) / 2
+        across = boxes.shape[1] // 2  # where the opposite corner begins
+        centres = (boxes[:, :2].double() + boxes[:, across : across + 2].double()) / 2
         stays = ~(_inside(centres, dropped).cpu() ^ imported)
     else:
         stays = whole | (there & (seen >= policy.min_visibility * total - SLIVER))

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from augdrop.annotations.objects import Objects
 from augdrop.errors import AugDropError, fail
-from augdrop.samples import edge, roles
+from augdrop.samples import edge, formats, roles
 from augdrop.samples.roles import Column
 from augdrop.samples.tree import Path, at, leaves
 
-AS_GIVEN = "boxes as given"
-"""A field that carries boxes of another format along, so that those that did not change come back bit for bit."""
+AS_GIVEN = "boxes as "
+"""A field, named by its format, that carries boxes along, so that those that did not change come back bit for bit."""
 
 FLAGS = {"visible": ("boxes", "masks", "keypoints"), "keypoints_visible": ("keypoints",)}
 """The flags of `Objects`, and the part whose key, with ``_visible`` after it, is theirs: the first that is there."""
@@ -50,8 +50,9 @@ class Annotated:
             leaf = at(root, column.paths[b])
             edge.check_geometry(leaf, self.sizes[b], part)
             value = parts[part] = row_of(leaf, column, b)
-            if part == "boxes" and not edge.has_corners(leaf):
-                fields[AS_GIVEN], parts[part] = value, edge.to_corners(value, leaf)
+            form = formats.format_of(leaf)
+            if form != "XYXY":
+                fields[AS_GIVEN + form], parts[part] = value, formats.to_corners(value, form)
         return Objects(**parts, fields=fields)
 
     def write(self, root: Any, before: list[Objects], after: list[Objects], edits: dict[Path, Any]) -> None:
@@ -61,9 +62,9 @@ class Annotated:
             _write(root, column, [(old.fields[key], new.fields[key]) for old, new in pairs], edits)
         for part, column in self.parts.items():
             values = [(getattr(old, part), getattr(new, part)) for old, new in pairs]
-            if part == "boxes" and AS_GIVEN in before[0].fields:
-                leaf = at(root, column.path)
-                values = [(a.boxes, a.boxes if b.boxes is a.boxes else _as_given(b, leaf)) for a, b in pairs]
+            if part == "boxes":
+                forms = [formats.format_of(at(root, path)) for path in column.paths]
+                values = [(a, _as_given(b, a, f)) for (_, b), (a, _), f in zip(pairs, values, forms, strict=True)]
             _write(root, column, values, edits)
         for flag, anchors in FLAGS.items():
             flags = [getattr(new, flag) for new in after]
@@ -101,22 +102,41 @@ def unmovable(root: Any) -> dict[str, AugDropError]:
     errors = {}
     for path, leaf in leaves(root):
         key = roles.key_of(path)
-        part = "boxes" if key in roles.BOXES else "keypoints" if key in roles.KEYPOINTS else None
-        if edge.is_rotated(leaf):
-            errors["boxes"] = fail(
-                "boxes",
-                got=f"{leaf.format.value} boxes that would have to change",
-                expected="XYXY, XYWH or CXCYWH",
-                fix="Give the upright boxes around them; rotated ones stay as they are under Policy(boxes='keep').",
-            )
-        elif part is not None and isinstance(leaf, Real):
+        part = "boxes" if key in (*roles.BOXES, "bbox") else "keypoints" if key in roles.KEYPOINTS else None
+        if part is not None and isinstance(leaf, Real):
             errors[part] = fail(
                 part,
                 got="a list of numbers",
                 expected="a tensor, an array or a tv_tensor",
                 fix=f"Pass torch.tensor({part}), or Policy({part}='keep').",
             )
+        elif key == "bbox" and roles.role(path, leaf) is None and roles.is_array(leaf):
+            errors["boxes"] = fail(
+                "boxes",
+                got="'bbox', which may be x, y, w, h",
+                expected="'boxes' as x0, y0, x1, y1, or tv_tensors.BoundingBoxes with its format",
+                fix="Name or wrap them so, or pass Policy(boxes='keep').",
+            )
+        elif roles.is_label_key(key) and not roles.is_array(leaf) and _beside_boxes(root, path[:-1]):
+            errors["boxes"] = fail(
+                f"boxes: {key}",
+                got="a list beside them, one of each object",
+                expected="a tensor or array, whose rows follow the boxes",
+                fix="Number the classes: torch.tensor(labels). Or pass Policy(boxes='keep').",
+            )
     return errors
+
+
+def _beside_boxes(root: Any, path: Path) -> bool:
+    """Is there a list at a path, and are there as many boxes beside it?"""
+    for i in [i for i, step in enumerate(path) if isinstance(step, str)][-1:]:
+        for word in roles.BOXES:
+            try:
+                boxes = at(root, (*path[:i], word, *path[i + 1 :]))
+            except (KeyError, IndexError, TypeError):
+                continue
+            return isinstance(at(root, path), list) and roles.is_array(boxes) and len(boxes) == len(at(root, path))
+    return False
 
 
 def row_of(leaf: Any, column: Column, b: int) -> Tensor:
@@ -136,7 +156,7 @@ def row_of(leaf: Any, column: Column, b: int) -> Tensor:
 
 def _kind(root: Any, column: Column, sizes: list[tuple[int, int]]) -> str | None:
     leaf = at(root, column.path)
-    kind = None if edge.is_rotated(leaf) else roles.role(column.name, leaf)
+    kind = roles.role(column.name, leaf)
     if kind is not None or not roles.is_array(leaf):
         return None if kind == "keys" else kind
     # Segmentation data sets call their masks labels or targets.
@@ -210,12 +230,14 @@ def _write(root: Any, column: Column, values: list[tuple[Any, Any]], edits: dict
     edits[column.path] = edge.like(torch.stack([new for _, new in values]), leaf)
 
 
-def _as_given(new: Objects, leaf: Any) -> Tensor:
-    """Boxes in the format of ``leaf``; those that did not change as they were given."""
+def _as_given(new: Objects, before: Tensor, form: str) -> Tensor:
+    """Boxes in their own format again; those that did not change as they were given."""
     assert new.boxes is not None
-    given = new.fields[AS_GIVEN]
-    same = (edge.to_corners(given, leaf) == new.boxes).all(1)
-    return torch.where(same[:, None], given, edge.from_corners(new.boxes, leaf))
+    if new.boxes is before or form == "XYXY":
+        return new.boxes
+    given = new.fields[AS_GIVEN + form]
+    same = (formats.to_corners(given, form) == new.boxes).all(1)
+    return torch.where(same[:, None], given, formats.from_corners(new.boxes, form, given))
 
 
 def _add(root: Any, column: Column, flags: list[Tensor], edits: dict[Path, Any]) -> None:

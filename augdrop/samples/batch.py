@@ -12,7 +12,7 @@ from torch import Tensor
 from augdrop import annotations, labels
 from augdrop.annotations.members import Policies, each
 from augdrop.errors import AugDropError, fail
-from augdrop.samples import edge
+from augdrop.samples import edge, formats
 from augdrop.samples.annotated import Annotated
 from augdrop.samples.roles import Column, Layout
 from augdrop.samples.tree import Path, at, rebuild
@@ -79,7 +79,7 @@ class Batch:
         if "boxes" in self.unmovable:
             raise self.unmovable["boxes"]
         found = [[h.read(self.root, b).boxes for h in self.homes] for b in group.positions]
-        return [next((v for v in given if v is not None), torch.zeros(0, 4)) for given in found]
+        return [next((formats.upright(v) for v in given if v is not None), torch.zeros(0, 4)) for given in found]
 
     def finish(
         self,

@@ -100,7 +100,7 @@ def _from_array(array: np.ndarray) -> Tensor:
         array = array.copy()
     try:
         return torch.from_numpy(array)
-    except TypeError:
+    except (TypeError, ValueError):  # of another byte order
         raise fail("array", got=array.dtype, expected="a dtype that torch has", fix="Convert it first.") from None
 
 
@@ -116,31 +116,6 @@ def _to_pil(array: np.ndarray, leaf: PIL.Image.Image) -> PIL.Image.Image:
         image.putpalette(leaf.getpalette() or [])
     image.info = dict(leaf.info)
     return image
-
-
-def is_rotated(leaf: Any) -> bool:
-    """Are these boxes with an angle?"""
-    return isinstance(leaf, tv_tensors.BoundingBoxes) and leaf.format.value not in ("XYXY", "XYWH", "CXCYWH")
-
-
-def has_corners(boxes: Any) -> bool:
-    """Are boxes given as ``x0, y0, x1, y1``? Plain tensors and arrays are."""
-    return not isinstance(boxes, tv_tensors.BoundingBoxes) or boxes.format.value == "XYXY"
-
-
-def to_corners(boxes: Tensor, leaf: tv_tensors.BoundingBoxes) -> Tensor:
-    """Boxes in the format of ``leaf`` as ``x0, y0, x1, y1``, float64."""
-    x, y, w, h = boxes.double().unbind(-1)
-    x0, y0 = (x, y) if leaf.format.value == "XYWH" else (x - w / 2, y - h / 2)
-    return torch.stack([x0, y0, x0 + w, y0 + h], -1)
-
-
-def from_corners(boxes: Tensor, leaf: tv_tensors.BoundingBoxes) -> Tensor:
-    """The inverse of `to_corners`, in the dtype of ``leaf``."""
-    x0, y0, x1, y1 = boxes.unbind(-1)
-    w, h = x1 - x0, y1 - y0
-    x, y = (x0, y0) if leaf.format.value == "XYWH" else (x0 + w / 2, y0 + h / 2)
-    return torch.stack([x, y, w, h], -1).to(leaf.dtype)
 
 
 def check_geometry(leaf: Any, size: tuple[int, int], where: str) -> None:

@@ -92,10 +92,11 @@ def find_images(items: Iterable[tuple[Path, Any]]) -> list[Path]:
         found = [p for p, _ in arrays if key_of(p) == key]
         if found:
             return found
-    return [p for p, _ in arrays if not _is_label_key(key_of(p))][:1]
+    return [p for p, _ in arrays if not is_label_key(key_of(p))][:1]
 
 
-def _is_label_key(key: str) -> bool:
+def is_label_key(key: str) -> bool:
+    """Does a key speak of labels?"""
     return key in LABELS or "label" in key
 
 

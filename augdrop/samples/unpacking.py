@@ -46,7 +46,7 @@ def unpack(inputs: tuple[Any, ...], labels_getter: Any = "default") -> Batch:
     rest = [c for c in found.values() if c.name not in taken and roles.key_of(c.name) not in roles.PER_IMAGE]
     unknown = labels_getter is not None and any(roles.is_numeric(at(root, c.path)) for c in rest)
     first = root[0] if where.kind == "samples" else root
-    named = labels_getter is not None and isinstance(first, MutableMapping)
+    named = labels_getter is not None and isinstance(first, (MutableMapping, tuple))
     return Batch(root, where, groups, keys, homes, label, unknown, named, unmovable(root))
 
 
