@@ -97,7 +97,7 @@ def _(fill: fills.ImageMean, x: Tensor, plan: Plan) -> Paint:
 def _(fill: fills.Blur, x: Tensor, plan: Plan) -> Paint:
     if on_gpu(x):
         return Paint(cells=ops.cell_means(x.detach(), plan.hit, fill.factor), factor=fill.factor)
-    return Paint(cells=cell_means(x.detach(), fill.factor, plan.hit), factor=fill.factor)
+    return Paint(cells=cell_means(x.detach(), fill.factor, plan.hit, plan.region), factor=fill.factor)
 
 
 @prepare.register

@@ -15,6 +15,8 @@ from augdrop.kernels.casts import cast
 from augdrop.kernels.job import SOURCES, Job, Kernel, entry
 from augdrop.kernels.layout import layout
 from augdrop.memory import data, pointer, take
+from augdrop.regions.base import Region
+from augdrop.regions.spans import bounds
 
 SCALARS = {
     torch.bool: np.uint8,
@@ -43,10 +45,11 @@ def channel_means(x: Tensor, hit: Tensor) -> Tensor:
     return (mean if x.dtype.is_floating_point else mean.round()).to(x.dtype)
 
 
-def cell_means(x: Tensor, factor: int, hit: Tensor) -> Tensor:
+def cell_means(x: Tensor, factor: int, hit: Tensor, region: Region | None = None) -> Tensor:
     """Means of squares of ``factor`` pixels of ``x [B, T, C, H, W]``, smaller ones at the far borders.
 
-    ``[B, T, C, ⌈H / factor⌉, ⌈W / factor⌉]`` in the type that blends of its dtype use; only samples that are hit count.
+    ``[B, T, C, ⌈H / factor⌉, ⌈W / factor⌉]`` in the type that blends of its dtype use; only samples that are hit count,
+    and of them the cells that pixels under a region are interpolated from.
     """
     b, t, c, h, w = x.shape
     rows, columns = -(-h // factor), -(-w // factor)
@@ -56,9 +59,22 @@ def cell_means(x: Tensor, factor: int, hit: Tensor) -> Tensor:
         return cell_means_reference(x, factor)
     job.factor, job.cell_rows, job.cell_columns = factor, rows, columns
     job.units = b * t * job.channels
+    windows = np.tile([0, 0, rows, columns], (b, 1)) if region is None else _windows(region, factor, rows, columns)
+    job.params = windows.ctypes.data
     kernel = _cells_kernel(SCALARS[x.dtype], WIDE[cells.dtype])
     threads.run(kernel, job, threads.threads_for(x.numel() * x.element_size()))
     return cells
+
+
+def _windows(region: Region, factor: int, rows: int, columns: int) -> np.ndarray:
+    """The cells that the dropped pixels of each sample are interpolated from: first row, column, and past the last."""
+    kind, params, bits = region.packed()
+    edges = bounds(kind, params.flatten(1).numpy(), bits.numpy(), *region.size)
+    # A pixel looks at the cell whose centre is the last before its own, and at the one behind.
+    edges[:, 2:] -= 1
+    taps = (2 * edges + 1 - factor) // (2 * factor)
+    taps[:, 2:] += 2
+    return taps.clip(0, [rows, columns, rows, columns])
 
 
 def cell_means_reference(x: Tensor, factor: int) -> Tensor:
@@ -155,8 +171,8 @@ def sum_planes(shared, job, x, room, small):
 def mean_cells(shared, job, x, room, cells, small):
     """The mean of each cell of each plane."""
     line = data(room)  # see sum_planes
-    k, n, factor = job.interleaved, job.width * job.interleaved, job.factor
-    hit = pointer(job.hit, np.uint8)
+    k, factor = job.interleaved, job.factor
+    hit, windows = pointer(job.hit, np.uint8), pointer(job.params, np.int64)
     while True:
         piece = take(shared)
         if piece >= job.units:
@@ -164,16 +180,18 @@ def mean_cells(shared, job, x, room, cells, small):
         c, t, b = piece % job.channels, piece // job.channels % job.frames, piece // (job.channels * job.frames)
         if not hit[b]:
             continue
-        start = b * job.x_sample + t * job.x_frame + c * job.x_channel
-        for row in range(job.cell_rows):
+        top, left, bottom, right = windows[4 * b], windows[4 * b + 1], windows[4 * b + 2], windows[4 * b + 3]
+        n = (min(right * factor, job.width) - left * factor) * k
+        start = b * job.x_sample + t * job.x_frame + c * job.x_channel + left * factor * k
+        for row in range(top, bottom):
             high = min(factor, job.height - row * factor)
             clear(line, n)
             add_rows(x, start + row * factor * job.x_row, job.x_row, high, n, line, small)
             for i in range(k):
                 to = ((piece * k + i) * job.cell_rows + row) * job.cell_columns
-                for column in range(job.cell_columns):
+                for column in range(left, right):
                     wide = min(factor, job.width - column * factor)
-                    total = sum_run(line, column * factor * k + i, k, wide)
+                    total = sum_run(line, (column - left) * factor * k + i, k, wide)
                     cells[to + column] = cast(cells[0], total) / cast(cells[0], high * wide)
 
 

@@ -238,3 +238,33 @@ def count(kind, params, bits, height, width):
             out[b] += dropped * (until - y)
             y = until
     return out
+
+
+@njit(cache=True, nogil=True)
+def bounds(kind, params, bits, height, width):
+    """What holds all dropped pixels of each sample, int64 ``[B, 4]``: top, left, bottom, right; all 0 without any.
+
+    For grids and masks, which mostly reach everywhere, it is the canvas.
+    """
+    samples, n_params = params.shape
+    rows, columns = bits.shape[1:]
+    spans = np.empty(3 * most_spans(kind, n_params, width), np.int32)
+    out = np.zeros((samples, 4), np.int64)
+    for b in range(samples):
+        if kind in (GRID, MASK):
+            out[b, 2], out[b, 3] = height, width
+            continue
+        own = ahead(data(params), b * n_params)
+        flags = ahead(data(bits), b * rows * columns if len(bits) > 1 else 0)
+        top, left, bottom, right = height, width, np.int64(0), np.int64(0)
+        y = np.int64(0)
+        while y < height:
+            n, until = row_spans(kind, own, n_params, flags, rows, columns, y, width, data(spans))
+            if n:
+                top, bottom = min(top, y), min(until, height)
+            for i in range(n):
+                left, right = min(left, np.int64(spans[3 * i])), max(right, np.int64(spans[3 * i + 1]))
+            y = until
+        if bottom:
+            out[b, 0], out[b, 1], out[b, 2], out[b, 3] = top, left, bottom, right
+    return out

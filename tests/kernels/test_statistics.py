@@ -70,6 +70,26 @@ def test_a_flat_image_stays_flat_and_a_slope_keeps_its_middle(dtype):
     assert torch.equal(blurred[..., 4:-4].double(), slope[..., 4:-4].double())
 
 
+@pytest.mark.parametrize("where", WHERES)
+@pytest.mark.parametrize("factor", [1, 3, 16, 100])
+@pytest.mark.parametrize("lie", ["contiguous", "channels_last", "video"])
+def test_only_the_cells_that_a_region_needs_are_averaged(where, factor, lie):
+    x, plan = images(lie, torch.float32), plan_for(WHERES[where], fills.Blur(factor))
+    cells = statistics.cell_means_reference(as_batch(x), factor)
+    whole = blur.smooth(cells, factor, *plan.size, torch.float32)
+    mask = plan.mask()[:, None, None]
+    assert alike(as_batch(apply(x, plan)), torch.where(mask, whole, as_batch(x)))
+    some = statistics.cell_means(as_batch(x), factor, plan.hit, plan.region)
+    seen = some != 0
+    assert torch.equal(some[seen], cells[seen])
+    for b, pixels in enumerate(plan.mask()):
+        rows, columns = pixels.any(1).nonzero().flatten(), pixels.any(0).nonzero().flatten()
+        if len(rows) and type(plan.region).__name__ in ("Boxes", "Blocks", "Cells"):
+            reach = (rows[-1] - rows[0]) // factor + 3, (columns[-1] - columns[0]) // factor + 3
+            found = seen[b].flatten(0, 1).any(0)
+            assert found.any(1).sum() <= reach[0] and found.any(0).sum() <= reach[1]
+
+
 def test_means_of_large_planes_do_not_overflow():
     x = torch.full((1, 1, 1, 3000, 3000), 255, dtype=torch.uint8)
     assert statistics.channel_means(x, torch.tensor([True])).tolist() == [[255]]
