@@ -23,14 +23,7 @@ _AT_ONCE = 256
 
 
 def floor(x: Tensor, mask: Tensor) -> Callable[[], None]:
-    """A call that zeroes what bool ``mask [B, H, W]`` drops from contiguous images ``x [(B,) C, H, W]``.
-
-    Example:
-        >>> x, mask = torch.ones(1, 3, 2, 2), torch.tensor([[[True, False], [False, False]]])
-        >>> floor(x, mask)()
-        >>> x[0, 0].tolist(), x.sum().item()
-        ([[0.0, 1.0], [1.0, 1.0]], 9.0)
-    """
+    """A call that zeroes what bool ``mask [B, H, W]`` drops from contiguous images ``x [(B,) C, H, W]``."""
     rows = mask[:, None].expand(-1, x.shape[-3], -1, -1).reshape(-1, mask.shape[-1]).numpy()
     # Runs end where rows do, as every mask's do for a loop over rows.
     edges = np.diff(rows.astype(np.int8), axis=1, prepend=0, append=0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import augdrop as ad
@@ -39,6 +40,15 @@ def test_every_method_has_rows(rows, section, name):
     assert states == ({"out=", "in place"} if section == "methods" else {"a call", "a sample"})
     assert {r["dtype"] for r in own} == ({"uint8", "float32"} if section == "methods" else {""})
     assert all(r["value"] > 0 for r in own)
+
+
+def test_the_floor_zeroes_what_is_dropped_and_nothing_else():
+    from benchmarks.floor import floor
+
+    x, plan = torch.ones(40, 3, 64, 64), ad.PixelDropout(0.3, seed=0).plan((40, 3, 64, 64), keys=range(40))
+    for _ in range(2):
+        floor(x, plan.mask())()
+        assert torch.equal(x == 0, plan.mask()[:, None].expand_as(x))
 
 
 def test_every_peer_has_a_row_or_is_named_as_missing(rows):
