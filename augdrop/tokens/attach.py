@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from augdrop.errors import fail
+from augdrop.errors import AugDropError, fail
 from augdrop.keys import Ids
 from augdrop.tokens.base import Selector
 from augdrop.tokens.log import Log
@@ -24,6 +24,10 @@ Method = Selector | Reducer | Span | Sequence[Span]
 
 MARK = "_augdrop_attachment"
 """The attribute of a model by which it is known to have a method."""
+
+
+WITHOUT = {"draws", "total", "given"}
+"""What `Selector.select` takes besides the things that a user gives."""
 
 
 class Attachment(Log):
@@ -43,7 +47,10 @@ class Attachment(Log):
         with ExitStack() as stack:
             watch_stem(self, stack)
             place_intermediates(self, stack)
-            self._place(method, stack)
+            try:
+                self._place(method, stack)
+            except AugDropError as error:
+                raise family.naming(error) from error
             vars(family.model)[MARK] = self
             stack.callback(vars(family.model).pop, MARK)
             self._undo = stack.pop_all()
@@ -53,9 +60,12 @@ class Attachment(Log):
         spans = method if isinstance(method, Sequence) else (method,)
         selectors = [getattr(span, "selector", span) for span in spans]
         taken = {name for one in selectors if isinstance(one, Selector) for name in signature(one.select).parameters}
-        if unknown := given.keys() - (taken - {"draws", "total", "given"}):
+        if unknown := given.keys() - (taken - WITHOUT):
             raise fail(
-                "attach", got=f"{sorted(unknown)}", expected="what the method takes besides", fix="Leave them out."
+                f"attach: {family.name}",
+                got=f"{sorted(unknown)}",
+                expected=f"what {type(method).__name__} takes besides: {sorted(taken - WITHOUT) or 'nothing'}",
+                fix="Leave them out.",
             )
         sides = tuple(getattr(family.stem, "stride", (1, 1)))[-2:]
         for one in selectors:

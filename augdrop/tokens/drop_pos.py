@@ -55,7 +55,7 @@ class Puzzle(NamedTuple):
             ``[B, V, D]``.
         """
         own = self.visible.gather(positions.expand_as(patches))
-        if isinstance(filler, Tensor):
+        if not isinstance(filler, str):
             own = torch.where(self.told.mask("kept")[..., None], own, filler.to(own))
         elif filler == "wrong" and self.shuffle.shape[1]:
             dropped = self.told.removed()

@@ -7,7 +7,7 @@ import math
 
 from torch import Tensor
 
-from augdrop.checks import check_share, check_whole
+from augdrop.checks import check_positive, check_share, check_whole
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.tokens.actions import drop, fuse, highest, places, unchanged
@@ -37,6 +37,7 @@ class CosineKeep:
 
     def __post_init__(self) -> None:
         check_share("CosineKeep: rate", self.rate)
+        check_positive("CosineKeep: rate", self.rate)
         check_whole("CosineKeep: steps", self.steps, self.warmup + 1)
 
     @property
@@ -60,7 +61,8 @@ class EViT(Reducer):
     them by attention; the model is blind to it.
 
     Args:
-        keep: kept share of the tokens without the prefix (rounded up), or a `CosineKeep`; 1 leaves a block as it is.
+        keep: kept share of the tokens without the prefix, in (0, 1], rounded up, or a `CosineKeep`; 1 leaves a block as
+            it is.
         fused: append the fused token? Without, the others are gone.
 
     Example:
@@ -85,6 +87,7 @@ class EViT(Reducer):
         super().__post_init__()
         if not isinstance(self.keep, CosineKeep):
             check_share("EViT: keep", self.keep)
+            check_positive("EViT: keep", self.keep)
 
     @property
     def steady(self) -> bool:

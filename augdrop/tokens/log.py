@@ -67,9 +67,7 @@ class Log:
         try:
             selection = fitted(x, keys=self.keys, epoch=self.epoch, **self.given)
         except AugDropError as error:
-            count = x.shape[1] - fitted.prefix
-            where = f"{self.family.name} with {count} tokens and {fitted.prefix} of a prefix"
-            raise AugDropError(f"attach: {where}: {error}") from error
+            raise self.family.naming(error, x.shape[1] - fitted.prefix) from error
         if selection.padded:
             self.family.check_padded()
             self.family.check_once("samples that keep different numbers of tokens")
@@ -134,7 +132,7 @@ class Log:
             length = next(self.counts[i] for i, s in self._sources.items() if s is last)
         if features.ndim != 3 or len(features) != len(source) or features.shape[1] not in (length, length - prefix):
             raise fail(
-                "attach: restore",
+                f"attach: {self.family.name}: restore",
                 got=f"features {tuple(features.shape)}",
                 expected=f"[{len(source)}, {length}, D], or {length - prefix} tokens without the prefix",
                 fix="Restore what the last forward pass gave, and say of which layer it is.",

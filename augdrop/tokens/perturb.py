@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from augdrop.citation import Citation
-from augdrop.errors import fail
+from augdrop.errors import AugDropError, fail
 from augdrop.keys import Ids, resolve
 from augdrop.regions.mask import bernoulli_map
 from augdrop.rng import Draws, stream_key
@@ -86,7 +86,7 @@ def perturbed_attention(
     if not model.training:
         yield
         return
-    with _Attention(method, keys, epoch, prefix) as seen:
+    with _Attention(type(model).__name__, method, keys, epoch, prefix) as seen:
         yield
     if not seen.layers:
         raise fail(
@@ -98,8 +98,9 @@ def perturbed_attention(
 
 
 class _Attention(TorchFunctionMode):
-    def __init__(self, method: Perturbation, keys: Ids | None, epoch: Ids | None, prefix: int) -> None:
+    def __init__(self, model: str, method: Perturbation, keys: Ids | None, epoch: Ids | None, prefix: int) -> None:
         super().__init__()
+        self.model = model
         self.method, self.keys, self.epoch, self.prefix, self.layers = method, keys, epoch, prefix, 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -122,7 +123,11 @@ class _Attention(TorchFunctionMode):
         if enable_gqa:
             k, v = (t.repeat_interleave(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
         logits = q @ k.mT * (q.shape[-1] ** -0.5 if scale is None else scale)
-        logits = self.method(logits, keys=self.keys, epoch=self.epoch, prefix=self.prefix, layer=self.layers - 1)
+        try:
+            logits = self.method(logits, keys=self.keys, epoch=self.epoch, prefix=self.prefix, layer=self.layers - 1)
+        except AugDropError as error:
+            where = f"{self.model} with {k.shape[-2]} keys, {self.prefix} of a prefix"
+            raise AugDropError(f"perturbed_attention: {where}: {error}") from error
         if is_causal:
             logits = hide(logits, torch.ones(logits.shape[-2:], dtype=torch.bool, device=q.device).triu(1))
         if attn_mask is not None:

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from augdrop.errors import fail
+from augdrop.errors import AugDropError, fail
 from augdrop.tokens.base import Selector
 from augdrop.tokens.log import Log
 from augdrop.tokens.models.family import drops, intercept, replace_forward
-from augdrop.tokens.reducer import Reducer, Seen
+from augdrop.tokens.reducer import Reduced, Reducer, Seen
 from augdrop.tokens.selection import Selection
 from augdrop.tokens.span import Span
 
@@ -142,6 +142,15 @@ def _reduce_block(
             return family.feed(block, family.attend(block, shortened(x), *args, **kwargs))
         return family.feed(block, shortened(family.attend(block, x, *args, **kwargs)))
 
+    def reduce(x: Tensor, seen: Seen) -> Reduced:
+        # The compiler cannot leave the graph within a try; where it has to, this is called anew, without it.
+        if torch.compiler.is_compiling():
+            return method.reduce(x, seen)
+        try:
+            return method.reduce(x, seen)
+        except AugDropError as error:
+            raise family.naming(error, x.shape[1] - family.prefix) from error
+
     def shortened(x: Tensor) -> Tensor:
         keys, attention = tapped.pop("k", None), None
         if method.needs == "attention":
@@ -149,7 +158,7 @@ def _reduce_block(
             added = bias(logits)
             attention = (logits if added is None else logits + added).softmax(-1)
         shown = keys if method.needs == "keys" else None
-        reduced = method.reduce(x, Seen(i, family.prefix, attention, shown, log.sizes))
+        reduced = reduce(x, Seen(i, family.prefix, attention, shown, log.sizes))
         ids.follow(reduced.source, reduced.x.shape[1])
         log.record(i, reduced)
         return reduced.x

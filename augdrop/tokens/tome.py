@@ -12,6 +12,7 @@ from augdrop.checks import check_whole
 from augdrop.citation import Citation
 from augdrop.kernels.allocate import room
 from augdrop.tokens.actions import unchanged
+from augdrop.tokens.choose import check_scores
 from augdrop.tokens.reducer import Reduced, Reducer, Seen
 from augdrop.tokens.rows import take
 
@@ -82,6 +83,8 @@ def match(metric: Tensor, r: int, prefix: int) -> Tensor:
     # Positions count from the prefix on, as if it took part: after one class token the first patch is odd.
     even, odd = (torch.arange(start, t - prefix, 2, device=metric.device) for start in (prefix % 2, 1 - prefix % 2))
     best = (metric[:, even] @ metric[:, odd].mT).max(-1)
+    if best.values.is_cpu:  # on a GPU, to look in every block would be to wait in every block
+        check_scores("ToMe: keys", best.values)
     merged = torch.zeros_like(best.indices, dtype=torch.bool)
     merged.scatter_(1, best.values.sort(dim=1, descending=True, stable=True).indices[:, :r], True)
     stays = (~merged).cumsum(1) - 1

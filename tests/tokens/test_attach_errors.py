@@ -63,6 +63,60 @@ def test_errors_name_tokens_and_model(model, method, given, match):
     attach(model, MAE()).detach()
 
 
+CLIP4 = tokens.TokenGrid(2, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("method", "match"),
+    [
+        (
+            tokens.EVAD(grid=CLIP4, layers=(1,)),
+            r"EVAD: grid: got 16 tokens at block 1; expected 32.*Pass the model's grid",
+        ),
+        (tokens.EVAD(grid=tokens.TokenGrid(4, 2, 2), layers=(1,), keep=0.2), r"EVAD: keep: got 0\.2 of 16.*Keep more"),
+        (
+            tokens.DynamicViT(predictors=[tokens.Predictor(32)], layers=(1,)),
+            r"DynamicViT: got 16 tokens at stage 0; expected 196.*Pass total=",
+        ),
+        (tokens.ToMe(r=2), r"ToMe: keys: got NaN.*Look for the layer"),
+        (tokens.EViT(layers=(1,)), r"tokens: scores: got NaN.*Look for the layer"),
+    ],
+)
+def test_errors_of_reducers_name_tokens_and_model(model, method, match):
+    if "NaN" in match:
+        with torch.no_grad():
+            model.blocks[0].attn.qkv.weight.fill_(torch.nan)
+    where = "attach: timm VisionTransformer with 16 tokens and 1 of a prefix: "
+    with pytest.raises(ad.AugDropError, match=where + match), attach(model, method):
+        model(images())
+    assert not any("forward" in vars(module) for module in model.modules())
+
+
+def test_errors_of_reducers_under_compile_name_them_too(model):
+    method = tokens.EVAD(grid=CLIP4, layers=(1,))
+    fast = torch.compile(model, backend="eager")
+    with pytest.raises(ad.AugDropError, match=r"timm VisionTransformer.*16 tokens at block 1"), attach(model, method):
+        fast(images())
+
+
+def test_errors_of_perturbations_name_keys_and_model(model):
+    blur = tokens.BlurredSmoothing(grid=(3, 3), seed=0)
+    with (
+        pytest.raises(
+            ad.AugDropError, match=r"VisionTransformer with 17 keys, 1 of a prefix: .*grid: got \(3, 3\).*16"
+        ),
+        tokens.perturbed_attention(model.train(), blur, prefix=1),
+    ):
+        model(images())
+
+
+def test_errors_of_the_log_name_the_model(model):
+    with attach(model.train(), RandomKeep(0.5, seed=0)) as log:
+        model(images())
+    with pytest.raises(ad.AugDropError, match=r"timm VisionTransformer: restore: got features \(3, 4, 2\)"):
+        log.restore(torch.rand(3, 4, 2))
+
+
 @pytest.mark.parametrize(
     ("method", "match"),
     [
@@ -75,8 +129,9 @@ def test_errors_name_tokens_and_model(model, method, given, match):
     ],
 )
 def test_methods_that_are_refused(model, method, match):
-    with pytest.raises(ad.AugDropError, match=match):
+    with pytest.raises(ad.AugDropError, match=match) as error:
         attach(model, method)
+    assert "timm VisionTransformer" in str(error.value)
     assert not any("forward" in vars(module) for module in model.modules())
     attach(model, MAE()).detach()
 

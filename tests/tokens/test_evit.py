@@ -88,5 +88,7 @@ def test_what_is_refused():
         EViT(keep=1.5)
     with pytest.raises(ad.AugDropError, match="a class token"):
         EViT().reduce(torch.rand(1, 5, 2), Seen(3, 0, attention(1, 1, 5)))
-    with pytest.raises(ad.AugDropError, match="keeps 0"):
-        EViT(keep=0.0).reduce(torch.rand(1, 5, 2), Seen(3, 1, attention(1, 1, 5)))
+    with pytest.raises(ad.AugDropError, match="EViT: keep: got 0"):
+        EViT(keep=0.0)
+    with pytest.raises(ad.AugDropError, match="CosineKeep: rate: got 0"):
+        CosineKeep(0.0, warmup=0, steps=2)

@@ -153,6 +153,13 @@ class Family:
         """Are blocks run again in the backward pass?"""
         return False
 
+    def naming(self, error: AugDropError, tokens: int | None = None) -> AugDropError:
+        """``error`` as it is to leave an attached model: with the model's name, and its ``tokens`` without prefix."""
+        if self.name in str(error):
+            return error
+        held = "" if tokens is None else f" with {tokens} tokens and {self.prefix} of a prefix"
+        return AugDropError(f"attach: {self.name}{held}: {error}")
+
     def cannot(self, what: str, fix: str) -> AugDropError:
         """The error of something that the family has no place for."""
         return fail(f"attach: {self.name}", got=what, expected="something that this model can do", fix=fix)
