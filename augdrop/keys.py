@@ -77,11 +77,13 @@ def resolve(
     if given is None:
         given, epoch = _in_context(epoch)
         given = carried if given is None else given
-    if given is None:
-        _fresh.draw()
-        ids = _fresh.read() if batch == 1 else _fresh.read() + np.arange(batch)
-    else:
+    if given is not None:
         ids = _integers("keys", given, batch)
+    else:
+        _fresh.draw()
+        ids = _fresh.read()
+        if batch != 1:
+            ids = ids + np.arange(batch)
     if epoch is None or isinstance(epoch, int):
         return ids, _epochs(default_epoch if epoch is None else epoch, batch)
     return ids, _integers("epoch", epoch, batch)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
+_new, _set = object.__new__, object.__setattr__
+
 
 class Lazy:
     """A base of dataclasses with tensor fields, which may be made of arrays: a tensor costs several times as much."""
@@ -21,9 +23,9 @@ class Lazy:
             >>> Boxes.drawn({"boxes": np.array([[[0, 0, 2, 3]]])}, size=(4, 4)).boxes
             tensor([[[0, 0, 2, 3]]])
         """
-        self = object.__new__(cls)
+        self = _new(cls)
         fields["_drawn"] = arrays
-        object.__setattr__(self, "__dict__", fields)
+        _set(self, "__dict__", fields)
         return self
 
     if not TYPE_CHECKING:  # for a type checker the fields are there

@@ -25,6 +25,8 @@ _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW, _S32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 _S5, _S6, _S26 = np.uint64(5), np.uint64(6), np.uint64(26)
 _TO_UNIT = 2.0**-53
+BOOL, INT64 = np.dtype(np.bool_), np.dtype(np.int64)
+"""Two dtypes that plans need often: of a type NumPy makes one each time."""
 
 
 class Draws(NamedTuple):
@@ -47,9 +49,9 @@ class Draws(NamedTuple):
 
         ``chances``: float64 ``[B]``, or ``[1]`` for all.
         """
-        n = len(self.keys)
-        hit, noise = np.empty(n, np.bool_), np.empty(n, np.int64)
-        _header(*self, chances, hit, noise)
+        stream, keys, epochs = self
+        hit, noise = np.empty(len(keys), BOOL), np.empty(len(keys), INT64)
+        _header(stream, keys, epochs, chances, hit, noise)
         return hit, noise
 
     def order(self) -> np.ndarray:

@@ -1,8 +1,8 @@
 """One image alone: inside one compiled call its region is drawn and handed to whoever paints it.
 
 An image is painted in a few microseconds; arrays that Python makes of one sample's numbers would take longer. A sampler
-may have, beside ``sample``, ``numbers(size)``, the scalars that its compiled law takes, and ``alone``, a compiled
-function of ``(images, draw, painter, *numbers)``:
+may have, beside ``sample``, ``numbers(size)``, a tuple of the scalars that its compiled law takes, and ``alone``, a
+compiled function of ``(images, draw, painter, numbers)``:
 
 * ``images``: the addresses of an image and of its result;
 * ``draw``: stream, key, epoch, and the chance to be hit;
@@ -27,11 +27,11 @@ _MOST = 256
 """Sizes of which a sampler remembers its numbers."""
 
 
-def once_a_size(numbers: Callable[[Any, tuple[int, int]], tuple[float, ...]]) -> Callable[..., tuple[float, ...]]:
+def once_a_size(numbers: Callable[[Any, tuple[int, int]], tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
     """A sampler's ``numbers`` that are worked out once for each canvas."""
 
     @wraps(numbers)
-    def look_up(self: Any, size: tuple[int, int]) -> tuple[float, ...]:
+    def look_up(self: Any, size: tuple[int, int]) -> tuple[Any, ...]:
         try:
             return self.__dict__["_numbers"][size]
         except KeyError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits, once
 from augdrop.regions.base import NO_BITS, Region
 from augdrop.regions.gaps import ROOM, blocks_for, gaps, skip_scale
 from augdrop.regions.mask import Mask, resample
-from augdrop.rng import FIRST, Draws
+from augdrop.rng import FIRST, INT64, Draws
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,10 +81,11 @@ def most_seeds(gamma: float, height: int, width: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _seeds(stream, keys, epochs, gamma, height, width, most):
-    out = np.full((len(keys), most, 2), -1, np.int64)
+def _seeds(stream, keys, epochs, out, numbers):
+    _, _, gamma, height, width, most = numbers
+    out[:] = -1
     if gamma <= 0:
-        return out
+        return
     places = height * width
     scale, blocks, room = skip_scale(gamma), blocks_for(gamma * places), np.empty(ROOM)
     for b in range(len(keys)):
@@ -99,7 +100,6 @@ def _seeds(stream, keys, epochs, gamma, height, width, most):
                 out[b, n, 0], out[b, n, 1] = row, place - row * width
                 n += 1
             draw += blocks
-    return out
 
 
 @njit(cache=True, nogil=True)
@@ -115,11 +115,13 @@ def _pack(corners, height, width):
 
 
 @njit(cache=True, nogil=True)
-def _seeds_alone(images, draw, painter, height, width, *numbers):
+def _seeds_alone(images, draw, painter, numbers):
     if not is_hit(draw):
         return False
     stream, key, epoch = batch_of_one(draw)
-    hand_over(images, draw, painter, _pack(_seeds(stream, key, epoch, *numbers), height, width), no_bits())
+    corners = np.empty((1, numbers[5], 2), np.int64)
+    _seeds(stream, key, epoch, corners, numbers)
+    hand_over(images, draw, painter, _pack(corners, numbers[0], numbers[1]), no_bits())
     return True
 
 
@@ -137,7 +139,7 @@ class RandomBlocks:
     alone: ClassVar = staticmethod(_seeds_alone)
 
     @once_a_size
-    def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
+    def numbers(self, size: tuple[int, int]) -> tuple[Any, ...]:
         side = self.block_size if isinstance(self.block_size, int) else max(1, int(self.block_size * min(size)))
         block = (min(side, size[0]), min(side, size[1]))
         valid = [n - b + 1 for n, b in zip(size, block, strict=True)]
@@ -145,5 +147,8 @@ class RandomBlocks:
         return *block, gamma, *valid, most_seeds(gamma, valid[0], valid[1])
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Blocks:
-        height, width, *numbers = self.numbers(size)
-        return Blocks.drawn({"corners": _seeds(*draws, *numbers)}, size=size, block=(int(height), int(width)))
+        stream, keys, epochs = draws
+        numbers = self.numbers(size)
+        corners = np.empty((len(keys), numbers[5], 2), INT64)
+        _seeds(stream, keys, epochs, corners, numbers)
+        return Blocks.drawn({"corners": corners}, size=size, block=numbers[:2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -11,12 +12,12 @@ from numba import njit
 from torch import Tensor
 
 from augdrop.errors import fail
-from augdrop.memory import ahead, data
+from augdrop.memory import address, ahead, data, pointer
 from augdrop.regions import spans
 from augdrop.regions.alone import batch_of_one, hand_over, is_hit, once_a_size
 from augdrop.regions.base import Region, centres
 from augdrop.regions.gaps import ROOM, blocks_for, gaps, skip_scale
-from augdrop.rng import FIRST, Draws, words_run
+from augdrop.rng import BOOL, FIRST, Draws, words_run
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,16 +64,23 @@ def bernoulli_map(stream, keys, epochs, probability, height, width):
 
     Below 1/16 the draws are the gaps from one 1 to the next, two a block; else a 32-bit word a cell, four a block.
     """
-    n = height * width
-    out = np.zeros((len(keys), height, width), np.uint8)
+    out = np.empty((len(keys), height, width), np.uint8)
+    _bernoulli(stream, keys, epochs, probability, out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _bernoulli(stream, keys, epochs, probability, out):
+    out[:] = 0
+    n = out.shape[1] * out.shape[2]
     room, words = np.empty(ROOM), np.empty(4 * _RUN, np.uint32)
     for b in range(len(keys)):
-        cells = ahead(data(out), b * n)
-        if probability[b] < 0.0625:
-            _sparse(stream, keys[b], epochs[b], probability[b], n, cells, data(room))
+        chance = probability[b if len(probability) > 1 else 0]
+        cells = ahead(pointer(address(data(out)), np.uint8), b * n)
+        if chance < 0.0625:
+            _sparse(stream, keys[b], epochs[b], chance, n, cells, data(room))
         else:
-            _dense(stream, keys[b], epochs[b], probability[b], n, cells, data(words))
-    return out
+            _dense(stream, keys[b], epochs[b], chance, n, cells, data(words))
 
 
 @njit(cache=True, nogil=True)
@@ -102,11 +110,13 @@ def _sparse(stream, key, epoch, probability, n, cells, room):
 
 
 @njit(cache=True, nogil=True)
-def _pixels_alone(images, draw, painter, height, width, drop_ratio):
+def _pixels_alone(images, draw, painter, numbers):
     if not is_hit(draw):
         return False
     stream, key, epoch = batch_of_one(draw)
-    pixels = bernoulli_map(stream, key, epoch, np.array([drop_ratio]), height, width)
+    height, width, drop_ratio = numbers
+    pixels = np.empty((1, height, width), np.bool_)
+    _bernoulli(stream, key, epoch, np.array([drop_ratio]), pixels)
     hand_over(images, draw, painter, np.zeros((1, 1), np.int64), pixels)
     return True
 
@@ -123,5 +133,12 @@ class RandomPixels:
         return *size, float(self.drop_ratio)
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Mask:
-        pixels = bernoulli_map(*draws, np.full(len(draws), float(self.drop_ratio)), *size)
-        return Mask.drawn({"pixels": pixels.view(np.bool_)}, size=size)
+        stream, keys, epochs = draws
+        pixels = np.empty((len(keys), *size), BOOL)
+        _bernoulli(stream, keys, epochs, _chance(float(self.drop_ratio)), pixels)
+        return Mask.drawn({"pixels": pixels}, size=size)
+
+
+@lru_cache(64)
+def _chance(p: float) -> np.ndarray:
+    return np.array([p])

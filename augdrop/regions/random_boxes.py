@@ -18,7 +18,7 @@ from numba import njit
 from augdrop.beta import law, quantile
 from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits, once_a_size
 from augdrop.regions.boxes import Boxes
-from augdrop.rng import FIRST, Draws, uniform_pair
+from augdrop.rng import FIRST, INT64, Draws, uniform_pair
 
 
 @njit(cache=True, nogil=True)
@@ -34,8 +34,8 @@ def below(u, n):
 
 
 @njit(cache=True, nogil=True)
-def _centred(stream, keys, epochs, height, width, half, holes):
-    out = np.empty((len(keys), holes, 4), np.int64)
+def _centred(stream, keys, epochs, out, numbers):
+    height, width, half, holes = numbers
     for b in range(len(keys)):
         for i in range(holes):
             u, v = uniform_pair(stream, keys[b], epochs[b], FIRST + i)
@@ -43,15 +43,16 @@ def _centred(stream, keys, epochs, height, width, half, holes):
             out[b, i, 0], out[b, i, 1], out[b, i, 2], out[b, i, 3] = centred_box(
                 y, x, half, half, half, half, height, width
             )
-    return out
 
 
 @njit(cache=True, nogil=True)
-def _centred_alone(images, draw, painter, *numbers):
+def _centred_alone(images, draw, painter, numbers):
     if not is_hit(draw):
         return False
     stream, key, epoch = batch_of_one(draw)
-    hand_over(images, draw, painter, _centred(stream, key, epoch, *numbers), no_bits())
+    boxes = np.empty((1, numbers[3], 4), np.int64)
+    _centred(stream, key, epoch, boxes, numbers)
+    hand_over(images, draw, painter, boxes, no_bits())
     return True
 
 
@@ -71,7 +72,10 @@ class CentredBoxes:
         return *size, self.length // 2, self.n_holes
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
-        return Boxes.drawn({"boxes": _centred(*draws, *self.numbers(size))}, size=size)
+        stream, keys, epochs = draws
+        boxes = np.empty((len(keys), self.n_holes, 4), INT64)
+        _centred(stream, keys, epochs, boxes, self.numbers(size))
+        return Boxes.drawn({"boxes": boxes}, size=size)
 
 
 @njit(cache=True, nogil=True)
@@ -86,11 +90,10 @@ def _whole(size: tuple[int, int]) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _erasing(
-    stream, keys, epochs, objects, area0, area1, ratio0, ratio1, log_ratio, attempts, fewest, most, inside, share_area
-):
+def _erasing(stream, keys, epochs, objects, out, numbers):
+    _, _, area0, area1, ratio0, ratio1, log_ratio, attempts, fewest, most, inside, share_area = numbers
     m_n = objects.shape[1]
-    out = np.zeros((len(keys), m_n * most, 4), np.int64)
+    out[:] = 0
     if log_ratio:
         ratio0, ratio1 = math.log(ratio0), math.log(ratio1)
     for b in range(len(keys)):
@@ -121,16 +124,16 @@ def _erasing(
                     box = out[b, m * most + i]
                     box[0], box[1], box[2], box[3] = top + y, left + x, top + y + h, left + x + w
                     break
-    return out
 
 
 @njit(cache=True, nogil=True)
-def _erasing_alone(images, draw, painter, height, width, *numbers):
+def _erasing_alone(images, draw, painter, numbers):
     if not is_hit(draw):
         return False
     stream, key, epoch = batch_of_one(draw)
-    whole = np.array([[[0, 0, height, width]]])
-    hand_over(images, draw, painter, _erasing(stream, key, epoch, whole, *numbers), no_bits())
+    whole, boxes = np.array([[[0, 0, numbers[0], numbers[1]]]]), np.empty((1, numbers[9], 4), np.int64)
+    _erasing(stream, key, epoch, whole, boxes, numbers)
+    hand_over(images, draw, painter, boxes, no_bits())
     return True
 
 
@@ -165,13 +168,17 @@ class AreaBoxes:
 
     def sample(self, draws: Draws, size: tuple[int, int], objects: np.ndarray | None = None) -> Boxes:
         """Draw boxes; with ``objects``, int64 ``[B, M, 4]`` as ``y0, x0, y1, x1``, ``count`` boxes in each object."""
-        boxes = _erasing(*draws, _whole(size) if objects is None else objects, *self.numbers(size)[2:])
+        stream, keys, epochs = draws
+        objects = _whole(size) if objects is None else objects
+        boxes = np.empty((len(keys), objects.shape[1] * self.count[1], 4), INT64)
+        _erasing(stream, keys, epochs, objects, boxes, self.numbers(size))
         return Boxes.drawn({"boxes": boxes}, size=size)
 
 
 @njit(cache=True, nogil=True)
-def _holes(stream, keys, epochs, height, width, fewest, most, h0, h1, w0, w1):
-    out = np.zeros((len(keys), most, 4), np.int64)
+def _holes(stream, keys, epochs, out, numbers):
+    height, width, fewest, most, h0, h1, w0, w1 = numbers
+    out[:] = 0
     for b in range(len(keys)):
         u, _ = uniform_pair(stream, keys[b], epochs[b], FIRST)
         for i in range(fewest + below(u, most - fewest + 1)):
@@ -180,15 +187,16 @@ def _holes(stream, keys, epochs, height, width, fewest, most, h0, h1, w0, w1):
             u, v = uniform_pair(stream, keys[b], epochs[b], FIRST + 2 + 2 * i)
             y, x = below(u, height - h + 1), below(v, width - w + 1)
             out[b, i, 0], out[b, i, 1], out[b, i, 2], out[b, i, 3] = y, x, y + h, x + w
-    return out
 
 
 @njit(cache=True, nogil=True)
-def _holes_alone(images, draw, painter, *numbers):
+def _holes_alone(images, draw, painter, numbers):
     if not is_hit(draw):
         return False
     stream, key, epoch = batch_of_one(draw)
-    hand_over(images, draw, painter, _holes(stream, key, epoch, *numbers), no_bits())
+    boxes = np.empty((1, numbers[3], 4), np.int64)
+    _holes(stream, key, epoch, boxes, numbers)
+    hand_over(images, draw, painter, boxes, no_bits())
     return True
 
 
@@ -209,7 +217,10 @@ class Holes:
         return *size, *self.count, *_pixels(self.height, size[0]), *_pixels(self.width, size[1])
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
-        return Boxes.drawn({"boxes": _holes(*draws, *self.numbers(size))}, size=size)
+        stream, keys, epochs = draws
+        boxes = np.empty((len(keys), self.count[1], 4), INT64)
+        _holes(stream, keys, epochs, boxes, self.numbers(size))
+        return Boxes.drawn({"boxes": boxes}, size=size)
 
 
 def _pixels(ends: tuple[float, float], side: int) -> tuple[int, int]:
@@ -243,14 +254,21 @@ class BetaBoxes:
     alpha: float = 1.0
     rule: Literal["clipped", "clipped-odd", "inside"] = "clipped"
 
+    @once_a_size
+    def numbers(self, size: tuple[int, int]) -> tuple[int, ...]:
+        return *size, self.rule == "clipped-odd", self.rule == "inside"
+
     def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
-        boxes = _beta(*draws, *law(self.alpha), *size, self.rule == "clipped-odd", self.rule == "inside")
+        stream, keys, epochs = draws
+        power, table = law(self.alpha)
+        boxes = np.empty((len(keys), 1, 4), INT64)
+        _beta(stream, keys, epochs, power, table, boxes, self.numbers(size))
         return Boxes.drawn({"boxes": boxes}, size=size)
 
 
 @njit(cache=True, nogil=True)
-def _beta(stream, keys, epochs, power, table, height, width, keep_odd, inside):
-    out = np.empty((len(keys), 1, 4), np.int64)
+def _beta(stream, keys, epochs, power, table, out, numbers):
+    height, width, keep_odd, inside = numbers
     for b in range(len(keys)):
         lam = quantile(uniform_pair(stream, keys[b], epochs[b], FIRST)[0], power, table)
         u, v = uniform_pair(stream, keys[b], epochs[b], FIRST + 1)
@@ -262,7 +280,6 @@ def _beta(stream, keys, epochs, power, table, height, width, keep_odd, inside):
         else:
             box = cutmix_box(lam, below(u, height), below(v, width), height, width, keep_odd)
             out[b, 0, 0], out[b, 0, 1], out[b, 0, 2], out[b, 0, 3] = box
-    return out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,7 +299,10 @@ class MinMaxBoxes:
         return *size, 1, 1, h0, h1, w0, w1
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Boxes:
-        return Boxes.drawn({"boxes": _holes(*draws, *self.numbers(size))}, size=size)
+        stream, keys, epochs = draws
+        boxes = np.empty((len(keys), 1, 4), INT64)
+        _holes(stream, keys, epochs, boxes, self.numbers(size))
+        return Boxes.drawn({"boxes": boxes}, size=size)
 
 
 @dataclasses.dataclass(frozen=True)

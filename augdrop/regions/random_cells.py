@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,22 +17,18 @@ from augdrop.memory import address, ahead, data, pointer
 from augdrop.regions.alone import batch_of_one, hand_over, is_hit, once_a_size
 from augdrop.regions.cells import Cells
 from augdrop.regions.random_boxes import below
-from augdrop.rng import FIRST, Draws, uniform_pair, words_run
+from augdrop.rng import BOOL, FIRST, INT64, Draws, uniform_pair, words_run
 
 
 @njit(cache=True, nogil=True)
-def _hidden(stream, keys, epochs, sides, drop_ratio, height, width):
-    smallest = max(height, width)
-    for side in sides:
-        if side > 0:
-            smallest = min(smallest, side)
-    rows, columns = -(-height // smallest), -(-width // smallest)
-    cells = np.zeros((len(keys), rows, columns), np.uint8)
-    span = np.empty((len(keys), 2), np.int64)
+def _hidden(stream, keys, epochs, cells, span, numbers):
+    height, width, rows, columns, drop_ratio = numbers[:5]
+    sides = np.array(numbers[5:])
+    cells[:] = 0
     threshold = np.uint32(min(max(drop_ratio, 0.0), 1.0) * 65536.0)
     # Eight cells to a block, 16 bits each, and none for what lies off the canvas.
     words = np.empty(4 * (-(-rows * columns // 8)), np.uint32)
-    halves = pointer(address(data(words)), np.uint16)
+    halves, squares = pointer(address(data(words)), np.uint16), pointer(address(data(cells)), np.uint8)
     for b in range(len(keys)):
         u, _ = uniform_pair(stream, keys[b], epochs[b], FIRST)
         side = sides[below(u, len(sides))]
@@ -42,18 +38,18 @@ def _hidden(stream, keys, epochs, sides, drop_ratio, height, width):
         down, across = -(-height // side), -(-width // side)
         words_run(stream, keys[b], epochs[b], FIRST + 1, -(-down * across // 8), data(words))
         for y in range(down):
-            own, row = ahead(halves, y * across), ahead(data(cells), (b * rows + y) * columns)
+            own, row = ahead(halves, y * across), ahead(squares, (b * rows + y) * columns)
             for x in range(across):
                 row[x] = np.uint32(own[x]) < threshold
-    return cells, span
 
 
 @njit(cache=True, nogil=True)
-def _hidden_alone(images, draw, painter, height, width, drop_ratio, *sides):
+def _hidden_alone(images, draw, painter, numbers):
     if not is_hit(draw):
         return False
     stream, key, epoch = batch_of_one(draw)
-    cells, span = _hidden(stream, key, epoch, np.array(sides), drop_ratio, height, width)
+    cells, span = np.empty((1, numbers[2], numbers[3]), np.bool_), np.empty((1, 2), np.int64)
+    _hidden(stream, key, epoch, cells, span, numbers)
     hand_over(images, draw, painter, span, cells)
     return True
 
@@ -72,13 +68,17 @@ class RandomCells:
     alone: ClassVar = staticmethod(_hidden_alone)
 
     @once_a_size
-    def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
-        return *size, self.drop_ratio, *self.cell_size
+    def numbers(self, size: tuple[int, int]) -> tuple[Any, ...]:
+        smallest = min([max(size), *(side for side in self.cell_size if side > 0)])
+        rows, columns = (-(-n // smallest) for n in size)
+        return *size, rows, columns, self.drop_ratio, *self.cell_size
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Cells:
-        height, width, drop_ratio, *sides = self.numbers(size)
-        cells, span = _hidden(*draws, np.array(sides, np.int64), drop_ratio, height, width)
-        return Cells.drawn({"cells": cells.view(np.bool_), "span": span}, size=size)
+        stream, keys, epochs = draws
+        numbers = self.numbers(size)
+        cells, span = np.empty((len(keys), numbers[2], numbers[3]), BOOL), np.empty((len(keys), 2), INT64)
+        _hidden(stream, keys, epochs, cells, span, numbers)
+        return Cells.drawn({"cells": cells, "span": span}, size=size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,15 +212,14 @@ def _largest(scores, k):
 
 def check_scores(scores: Tensor, batch: int) -> Tensor:
     """Validate a score map ``[B, h, w]`` (``[h, w]`` for one image, a channel axis of 1 is dropped)."""
-    if scores.ndim == 4 and scores.shape[1] == 1:
-        scores = scores[:, 0]
-    scores = scores[None] if scores.ndim == 2 else scores
-    shape = scores.shape
+    maps = scores
+    if maps.ndim == 4 and maps.shape[1] == 1:
+        maps = maps[:, 0]
+    elif maps.ndim == 2:
+        maps = maps[None]
+    shape = maps.shape
     if len(shape) != 3 or shape[0] != batch or 0 in shape[1:]:
-        raise fail(
-            "scores",
-            got=tuple(scores.shape),
-            expected=f"[{batch}, h, w], one map a sample",
-            fix="Score this very batch.",
-        )
-    return scores
+        flat = scores.ndim == 2 and len(scores) == batch
+        fix = "Unflatten a score a patch: scores.unflatten(1, (h, w))." if flat else "Score this very batch."
+        raise fail("scores", got=tuple(scores.shape), expected=f"[{batch}, h, w], one map a sample", fix=fix)
+    return maps

@@ -12,7 +12,7 @@ from numba import njit
 from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits, once_a_size
 from augdrop.regions.grid import Grid, diagonal, pack
 from augdrop.regions.random_boxes import below
-from augdrop.rng import FIRST, Draws, uniform_pair
+from augdrop.rng import FIRST, INT64, Draws, uniform_pair
 
 
 @njit(cache=True, nogil=True)
@@ -25,10 +25,8 @@ def stripe_width(period, ratio, up):
 
 
 @njit(cache=True, nogil=True)
-def _grids(
-    stream, keys, epochs, period, width, offset, angle,
-    low, high, ratio, up, rotate, random_offset, corner_y, corner_x,
-):  # fmt: skip
+def _grids(stream, keys, epochs, period, width, offset, angle, numbers):
+    _, _, _, _, low, high, ratio, up, rotate, random_offset, corner_y, corner_x = numbers
     for b in range(len(keys)):
         u, v = uniform_pair(stream, keys[b], epochs[b], FIRST)
         s, t = uniform_pair(stream, keys[b], epochs[b], FIRST + 1)
@@ -42,13 +40,14 @@ def _grids(
 
 
 @njit(cache=True, nogil=True)
-def _grids_alone(images, draw, painter, height, width, side, stripes, *numbers):
+def _grids_alone(images, draw, painter, numbers):
     if not is_hit(draw):
         return False
     stream, key, epoch = batch_of_one(draw)
-    lattice = np.empty(1, np.int64), np.empty(1, np.int64), np.empty((1, 2), np.int64), np.empty(1)
-    _grids(stream, key, epoch, *lattice, *numbers)
-    hand_over(images, draw, painter, pack(*lattice, stripes, height, width, side), no_bits())
+    period, width, offset, angle = np.empty(1, np.int64), np.empty(1, np.int64), np.empty((1, 2), np.int64), np.empty(1)
+    _grids(stream, key, epoch, period, width, offset, angle, numbers)
+    height, columns, side, stripes = numbers[:4]
+    hand_over(images, draw, painter, pack(period, width, offset, angle, stripes, height, columns, side), no_bits())
     return True
 
 
@@ -82,9 +81,10 @@ class RandomGrid:
         return *size, side, self.drop == "stripes", *ends, *rule, *corner
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Grid:
-        _, _, _, stripes, *numbers = self.numbers(size)
-        n = len(draws)
-        lattice = {"period": np.empty(n, np.int64), "width": np.empty(n, np.int64)}
-        lattice |= {"offset": np.empty((n, 2), np.int64), "angle": np.empty(n)}
-        _grids(*draws, *lattice.values(), *numbers)
-        return Grid.drawn(lattice, size=size, stripes=bool(stripes))
+        stream, keys, epochs = draws
+        n = len(keys)
+        period, width = np.empty(n, INT64), np.empty(n, INT64)
+        offset, angle = np.empty((n, 2), INT64), np.empty(n)
+        _grids(stream, keys, epochs, period, width, offset, angle, self.numbers(size))
+        lattice = {"period": period, "width": width, "offset": offset, "angle": angle}
+        return Grid.drawn(lattice, size=size, stripes=self.drop == "stripes")

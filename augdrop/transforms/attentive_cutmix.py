@@ -68,7 +68,8 @@ class AttentiveCutMix(RegionalDropout):
     def inputs(
         self, x: Tensor, partner: np.ndarray | None, scores: Tensor | None = None, **given: Any
     ) -> dict[str, Any]:
-        rest = super().inputs(x, partner, **given)
+        if given:
+            super().inputs(x, partner, **given)  # which names what it does not know
         if scores is None:
             if not isinstance(x, Tensor):
                 raise fail(
@@ -78,9 +79,10 @@ class AttentiveCutMix(RegionalDropout):
                     fix="Call with_plan(images), or give the score maps.",
                 )
             scores = self.score(x if x.ndim > 3 else x[None])
+        maps = check_scores(scores, batch_size(x))
         # Plans are made on the host: small maps come over, and the host waits for them once. A sample's cells are those
         # of the image they are cut from.
-        return rest | {"scores": check_scores(scores, batch_size(x)).cpu(), "of": partner}
+        return {"scores": maps if maps.is_cpu else maps.cpu(), "of": partner}
 
     def score(self, images: Tensor) -> Tensor:
         """Score maps ``[B, h, w]`` of a batch."""

@@ -96,7 +96,8 @@ class Transform(v2.Transform):
         self, batch: int, keys: Ids | None = None, epoch: Ids | None = None, carried: Tensor | None = None
     ) -> Draws:
         """The random numbers of a batch under this transform's stream."""
-        return Draws(self._stream, *resolve(keys, epoch, batch, self._now.item(), carried))
+        ids, epochs = resolve(keys, epoch, batch, self._now.item(), carried)
+        return Draws(self._stream, ids, epochs)
 
     def decide(self, x: Tensor, draws: Draws, **given: Any) -> Plan | Plans:
         """The plan for images ``x`` (their shape is all that counts, unless ``uses_pixels``)."""

@@ -49,8 +49,10 @@ class Mixup(RegionalDropout):
         self.alpha = alpha
 
     def opacity(self, draws: Draws) -> np.ndarray:
-        out = np.empty(len(draws))
-        _opacities(*draws, *law(self.alpha), out)
+        stream, keys, epochs = draws
+        power, table = law(self.alpha)
+        out = np.empty(len(keys))
+        _opacities(stream, keys, epochs, power, table, out)
         return out
 
 

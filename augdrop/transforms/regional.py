@@ -125,34 +125,34 @@ class RegionalDropout(Transform):
         return self.decide(images, self.draws(batch, keys, epoch), **given)
 
     def decide(self, x: Tensor, draws: Draws, *, partners: Tensor | None = None, **given: Any) -> Plan:
-        shape = x.shape
+        shape, p = x.shape, self.p
         size = (shape[-2], shape[-1])
-        frames = shape[1] if self.per_frame and len(shape) == 5 else 0
-        p = self.p
         hit, noise = draws.header(_chances(p, draws.epochs) if callable(p) else _chance(p))
-        partner = None
-        if self.mixes and len(hit) == 1:
-            partner = np.zeros(1, np.int64)
-            hit = np.zeros(1, np.bool_) if partners is None else hit
-        elif self.mixes:
-            partner, lead = pair(draws.order(), self.per)
-            if self.per != "sample":
-                hit, draws = hit[lead], Draws(draws.stream, draws.keys[lead], draws.epochs[lead])
-            if partners is not None:
-                partner = np.arange(len(hit))
-        where = draws
-        if frames:
-            where, hit, noise, partner = _each_frame(draws, frames, hit, noise, partner)
+        partner = opacity = None
+        if self.mixes:
+            hit, draws, partner = self._paired(hit, draws, partners is not None)
+        if self.per_frame and len(shape) == 5:
+            draws, hit, noise, partner = _each_frame(draws, shape[1], hit, noise, partner)
         if self._blind and not given:
-            region = self.where.sample(where, size)
+            region = self.where.sample(draws, size)
         else:
             seen, whose = (x, partner) if partners is None else (partners, None)
-            region = self.where.sample(where, size, **self.inputs(seen, whose, **given))
-        numbers = {
-            **{"hit": hit, "keys": where.keys, "epochs": where.epochs, "noise": noise},
-            **{"partner": partner, "opacity": self.opacity(where) if self.mixes else None},
-        }
+            region = self.where.sample(draws, size, **self.inputs(seen, whose, **given))
+        if self.mixes:
+            opacity = self.opacity(draws)
+        _, keys, epochs = draws
+        numbers = {"hit": hit, "keys": keys, "epochs": epochs, "noise": noise, "partner": partner, "opacity": opacity}
         return Plan.drawn(numbers, method=type(self).__name__, region=region, fill=self.fill)
+
+    def _paired(self, hit: np.ndarray, draws: Draws, elsewhere: bool) -> tuple[np.ndarray, Draws, np.ndarray]:
+        """Who is hit by whose draws, and each sample's partner: its own position if partners are ``elsewhere``."""
+        n = len(hit)
+        if n == 1:
+            return hit if elsewhere else _NOBODY.copy(), draws, _FIRST.copy()
+        partner, lead = pair(draws.order(), self.per)
+        if self.per != "sample":
+            hit, draws = hit[lead], Draws(draws.stream, draws.keys[lead], draws.epochs[lead])
+        return hit, draws, np.arange(n) if elsewhere else partner
 
     def inputs(self, x: Tensor, partner: np.ndarray | None, **given: Any) -> dict[str, Any]:
         """What the sampler takes besides draws and canvas; a method with a score map says so here."""
@@ -213,7 +213,7 @@ class RegionalDropout(Transform):
             key, now = resolve_one(keys, epoch, self._now.item())
             chance = float(self.p(np.array([now]))[0] if callable(self.p) else self.p)
             images, draw = (x.data_ptr(), out.data_ptr()), (self._stream, key, now, chance)
-            hit = lane.alone(images, draw, lane.painter, *lane.numbers)
+            hit = lane.alone(images, draw, lane.painter, lane.numbers)
         else:
             hit = self._paint_uncompiled(x, out, lane, self.draws(batch_size(x), keys, epoch))
         if not hit and out is not x:
@@ -258,6 +258,9 @@ def _chance(p: float) -> np.ndarray:
 def _chances(p: Callable[[Any], Any], epochs: np.ndarray) -> np.ndarray:
     return np.atleast_1d(np.asarray(p(epochs), np.float64))
 
+
+_NOBODY, _FIRST = np.zeros(1, np.bool_), np.zeros(1, np.int64)
+"""A sample alone has no partner."""
 
 _FRAMES = stream_key(0, "frames")
 
