@@ -34,14 +34,15 @@ class Attachment(Log):
     """A method in a model, and the log of the model's last forward pass; `attach` makes it."""
 
     def __init__(self, model: nn.Module, method: Method, keys: Ids | None, epoch: Ids | None, given: dict) -> None:
+        for module in model.modules():
+            if other := vars(module).get(MARK):
+                raise fail(
+                    "attach: model",
+                    got=f"a {type(module).__name__} that has one already: {other}",
+                    expected="a model without a method",
+                    fix="Detach the first: handle.detach(), or leave its with block.",
+                )
         family = family_of(model)
-        if other := vars(family.model).get(MARK):
-            raise fail(
-                "attach: model",
-                got=f"a {type(family.model).__name__} that has one already: {other}",
-                expected="a model without a method",
-                fix="Detach the first: handle.detach(), or leave its with block.",
-            )
         self._check(family, method, given)
         super().__init__(family, method, keys, epoch, given)
         with ExitStack() as stack:
@@ -51,7 +52,11 @@ class Attachment(Log):
                 self._place(method, stack)
             except AugDropError as error:
                 raise family.naming(error) from error
-            vars(family.model)[MARK] = self
+            # First of all, so that who copies or pickles the model meets it before the parts that it has changed.
+            own = vars(family.model)
+            others = dict(own)
+            own.clear()
+            own.update({MARK: self, **others})
             stack.callback(vars(family.model).pop, MARK)
             self._undo = stack.pop_all()
 
@@ -104,13 +109,13 @@ class Attachment(Log):
     def __exit__(self, *exception: object) -> None:
         self.detach()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Attachment:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         # The copy's modules would have this model's forwards, and so this model's weights.
         raise fail(
             "attach: model",
             got=f"a copy of a model that has {self}",
             expected="a copy of a model without a method",
-            fix="Copy it before it is attached to, or after handle.detach().",
+            fix="Copy or pickle it before it is attached to, or after handle.detach(), or take its state dict.",
         )
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import pickle
 import weakref
 
 import pytest
@@ -35,7 +36,9 @@ def test_handle_until_detached(model):
     handle.detach()  # a second time does nothing
 
 
-def test_second_attach_is_an_error(model):
+@pytest.mark.parametrize("name", ["timm plain", "timm EVA rotary", "transformers ViT"])
+def test_second_attach_is_an_error(name):
+    model = build(name)
     first = attach(model, MAE())
     for again in (model, torch.nn.Sequential(model)):
         with pytest.raises(ad.AugDropError, match=r"has one already: .*MAE.*Detach"):
@@ -69,9 +72,12 @@ def test_state_dict_and_copies_made_before(model):
     before, twin = list(model.state_dict()), copy.deepcopy(model)
     with attach(model, MAE()):
         assert list(model.state_dict()) == before
-        with pytest.raises(ad.AugDropError, match="copy"):
-            copy.deepcopy(model)
+        for whole in (model, torch.nn.Sequential(torch.nn.Linear(1, 1), model)):
+            for made in (copy.deepcopy, pickle.dumps):
+                with pytest.raises(ad.AugDropError, match=r"a copy of a model that has .*MAE.*state dict"):
+                    made(whole)
     copy.deepcopy(model)
+    pickle.dumps(model)
     with torch.no_grad():
         assert torch.equal(twin(images()), model(images()))
 
