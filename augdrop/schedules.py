@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from augdrop.errors import fail
+from augdrop.checks import check_probability, check_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,10 +23,9 @@ class Ramp:
     start: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise fail(
-                "Ramp: epochs", got=self.epochs, expected="at least 1", fix="Use a plain number for a constant p."
-            )
+        check_probability("Ramp: stop", self.stop)
+        check_probability("Ramp: start", self.start)
+        check_whole("Ramp: epochs", self.epochs, 1)
 
     def __call__(self, epoch: int | np.ndarray) -> float | np.ndarray:
         share = np.minimum(1.0, np.asarray(epoch) / self.epochs)

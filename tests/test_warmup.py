@@ -43,7 +43,7 @@ def test_nothing_is_left_to_load():
 
 
 def test_transforms_and_the_generator_stay_as_they_are():
-    t = ad.Cutout(9, p=ad.Ramp(0, 1, 10), seed=3)
+    t = ad.Cutout(9, p=ad.Ramp(1.0, epochs=10), seed=3)
     state, p = torch.get_rng_state(), t.p
     ad.warmup(t, ad.Compose([t, ad.Mixup(seed=0)], seed=1))
     assert torch.equal(torch.get_rng_state(), state)

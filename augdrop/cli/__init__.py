@@ -18,7 +18,9 @@ _COMMANDS = (apply, preview, list_methods, replay, doctor)
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands; each keeps its own part."""
     top = argparse.ArgumentParser(
-        prog="augdrop", description="Drop regions from images, with plans that can be replayed."
+        prog="augdrop",
+        description="Drop regions from images, with plans that can be replayed.",
+        epilog="To begin: augdrop preview photo.jpg; then: augdrop apply photos/ out/ --method GridMask",
     )
     top.add_argument("--version", action="version", version=f"augdrop {augdrop.__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)

@@ -66,9 +66,7 @@ def add_to(commands: Any) -> None:
     sub.add_argument("--seed", type=int, default=0, help="of all draws (0)")
     sub.add_argument("--epoch", type=whole(0), default=0, help="other draws for the same files; ramps follow it (0)")
     sub.add_argument("--format", choices=FORMATS, help="of the outputs; by default each source's own")
-    sub.add_argument(
-        "--quality", type=int, choices=range(1, 101), metavar="1..100", default=95, help="of JPEG files (95)"
-    )
+    sub.add_argument("--quality", type=whole(1, 100), metavar="1..100", default=95, help="of JPEG files (95)")
     sub.add_argument(
         "--workers", metavar="N", type=whole(1), help="processes; by default one a core if there is much to do"
     )
@@ -86,13 +84,15 @@ class Size(argparse.Action):
         setattr(namespace, self.dest, (values[0], values[-1]))
 
 
-def whole(least: int) -> Any:
+def whole(least: int, most: int | None = None) -> Any:
     """The type of an argument that is a whole number."""
 
     def number(text: str) -> int:
         value = int(text)
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is below {least}")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"{value} is above {most}")
         return value
 
     return number

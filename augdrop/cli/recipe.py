@@ -110,11 +110,7 @@ def _one_of(body: Any, seed: int | None, where: str) -> OneOf:
         raise fail(where, got=repr(body), expected="a list of recipes", fix="Write {weights: [2, 1], of: [A, B]}.")
     for key in body.keys() - {"of", "weights"}:
         raise fail(where, got=repr(key), expected="weights and of", fix=nearest(str(key), ["weights", "of"]))
-    try:
-        return OneOf(_members(body["of"], where), body.get("weights"), seed=seed)
-    except TypeError:
-        got = repr(body["weights"])
-        raise fail(f"{where}: weights", got=got, expected="a list of numbers", fix="One a member.") from None
+    return OneOf(_members(body["of"], where), body.get("weights"), seed=seed)
 
 
 def _method(cls: type[Transform], body: Any, seed: int | None) -> Transform:
@@ -136,7 +132,7 @@ def _method(cls: type[Transform], body: Any, seed: int | None) -> Transform:
         if key == "fill":
             options[key] = _fill(value, f"{name}: fill")
         elif key == "p" and isinstance(value, dict):
-            options[key] = _dataclass(Ramp, value.get("ramp", value), f"{name}: p")
+            options[key] = _ramp(value, f"{name}: p")
     if seed is not None:
         options.setdefault("seed", seed)
     try:
@@ -150,7 +146,7 @@ def _method(cls: type[Transform], body: Any, seed: int | None) -> Transform:
 def _fill(value: Any, where: str) -> Fill:
     """A fill by name, number, list, or ``{name: {field: value}}`` of a named fill with some fields changed."""
     if isinstance(value, str) and value not in NAMED:
-        raise fail(where, got=repr(value), expected="a fill", fix=nearest(value, NAMED))
+        raise fail(where, got=repr(value), expected="a level, [r, g, b], or a name", fix=nearest(value, NAMED))
     if not isinstance(value, dict):
         return as_fill(value)
     if len(value) != 1:
@@ -160,6 +156,18 @@ def _fill(value: Any, where: str) -> Fill:
         raise fail(where, got=repr(name), expected="a fill", fix=nearest(str(name), NAMED))
     start = {f.name: getattr(NAMED[name], f.name) for f in dataclasses.fields(NAMED[name])}
     return _dataclass(type(NAMED[name]), fields, f"{where}: {name}", start)
+
+
+def _ramp(value: dict[str, Any], where: str) -> Ramp:
+    """A schedule of p, ``{ramp: {stop: 0.8, epochs: 240}}`` or without the word."""
+    if len(value) == 1 and isinstance(next(iter(value.values())), dict) and "ramp" not in value:
+        raise fail(
+            where,
+            got=repr(next(iter(value))),
+            expected="a number or a ramp",
+            fix="Write {ramp: {stop: 0.8, epochs: 240}}.",
+        )
+    return _dataclass(Ramp, value.get("ramp", value), where)
 
 
 def _dataclass(cls: type, fields: Any, where: str, start: dict[str, Any] | None = None) -> Any:

@@ -52,7 +52,7 @@ class CoarseDropout(RegionalDropout):
     ) -> None:
         check_range("CoarseDropout: num_holes_range", num_holes_range, 0, 10_000, whole=True)
         for name, sides in (("hole_height_range", hole_height_range), ("hole_width_range", hole_width_range)):
-            pixels = all(isinstance(v, int) for v in sides)
+            pixels = isinstance(sides, int) or all(isinstance(v, int) for v in sides)
             check_range(f"CoarseDropout: {name}", sides, 0, 1 << 20 if pixels else 1, whole=pixels)
         where = Holes(tuple(num_holes_range), tuple(hole_height_range), tuple(hole_width_range))  # type: ignore[arg-type]
         super().__init__(where=where, fill=fill, **options)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,13 @@ class _Composition(Transform):
     def __init__(self, transforms: Sequence[Transform], seed: int | None = None) -> None:
         super().__init__(seed=seed)
         name = type(self).__name__
-        if not transforms or not all(isinstance(t, Transform) for t in transforms):
+        listed = isinstance(transforms, Iterable)
+        transforms = list(transforms) if listed else [transforms]
+        if not (listed and transforms) or not all(isinstance(t, Transform) for t in transforms):
             raise fail(
                 name,
-                got=f"{[type(t).__name__ for t in transforms]}",
-                expected="one or more AugDrop transforms",
+                got=[type(t).__name__ for t in transforms] if listed else type(transforms[0]).__name__,
+                expected="a list of one or more AugDrop transforms",
                 fix="Other transforms go around it, in torchvision's v2.Compose.",
             )
         # Copies, so that a transform keeps its own stream when it is also used alone or at another place.
@@ -184,12 +187,14 @@ class OneOf(_Composition):
         self, transforms: Sequence[Transform], weights: Sequence[float] | None = None, seed: int | None = None
     ) -> None:
         super().__init__(transforms, seed)
-        weights = [1.0] * len(transforms) if weights is None else list(weights)
-        if len(weights) != len(transforms) or min(weights) < 0 or not 0 < sum(weights) < float("inf"):
+        n = len(self.transforms)
+        given = [1.0] * n if weights is None else list(weights) if isinstance(weights, Iterable) else []
+        chances = [w for w in given if isinstance(w, Real) and w >= 0]
+        if not len(chances) == len(given) == n or not 0 < sum(chances) < float("inf"):
             raise fail(
                 "OneOf: weights",
                 got=weights,
-                expected=f"{len(transforms)} numbers, none negative, not all 0",
+                expected=f"a list of {n} numbers, none negative, not all 0",
                 fix="Give one a transform.",
             )
         forms = [o for t in self.members if (o := t.label_options()) is not None]
@@ -200,7 +205,7 @@ class OneOf(_Composition):
                 expected="one form of labels",
                 fix="Give each the same num_classes, label_smoothing, multi_label and targets.",
             )
-        getters = [getter for t in transforms for getter in _labels_getters(t)]
+        getters = [getter for t in self.members for getter in _labels_getters(t)]
         if any(getter != getters[0] for getter in getters):
             raise fail(
                 "OneOf",
@@ -209,8 +214,8 @@ class OneOf(_Composition):
                 fix="Give each the same.",
             )
         self.labels_getter = getters[0] if getters else "default"
-        self.weights = weights
-        self._bounds = np.cumsum(np.asarray(weights, np.float64) / sum(weights))
+        self.weights = given
+        self._bounds = np.cumsum(np.asarray(given, np.float64) / sum(given))
 
     def decide(self, x: Tensor, draws: Draws, *, partners: Tensor | None = None, **given: Any) -> Plans:
         choice = np.searchsorted(self._bounds, draws.uniforms(1)[:, 0], side="right").clip(max=len(self.weights) - 1)

@@ -53,11 +53,14 @@ class GridMask(RegionalDropout):
         fill: Fill | float | tuple[float, ...] | str = 0,
         **options: Unpack[Options],
     ) -> None:
-        if all(isinstance(v, int) for v in period):
-            check_range("GridMask: period", period, 1, 1 << 20)
-        else:
-            for v in period:
+        ends = period if isinstance(period, (tuple, list)) and len(period) == 2 else ()
+        kinds = {type(v) for v in ends}
+        if kinds == {int, float}:
+            for v in ends:
                 check_share("GridMask: period", v, 4) if isinstance(v, float) else check_whole("GridMask: period", v, 1)
+        else:
+            pixels = kinds == {int}
+            check_range("GridMask: period", period, int(pixels), 1 << 20 if pixels else 4)
         check_share("GridMask: ratio", ratio)
         check_whole("GridMask: rotate", rotate, 1)
         check_choice("GridMask: drop", drop, ("squares", "stripes"))

@@ -80,7 +80,7 @@ def test_kinds_of_images():
 
 
 def test_ranges_of_keys_and_schedules():
-    t, x = ad.Cutout(9, p=ad.Ramp(0.0, 1.0, 10), fill=1, seed=5), images()
+    t, x = ad.Cutout(9, p=ad.Ramp(1.0, epochs=10), fill=1, seed=5), images()
     for epoch in (0, 5, 10):
         assert torch.equal(one_by_one(t, x, epoch=epoch), t(x, keys=KEYS, epoch=epoch))
 

@@ -1,0 +1,37 @@
+"""Arguments of the wrong kind are told when a transform is made, not met as a TypeError in the middle of training."""
+
+# pyright: reportArgumentType=false
+
+import numpy as np
+import pytest
+
+import augdrop as ad
+from augdrop import AugDropError
+
+BAD = [
+    (lambda: ad.GridMask(period=20), "period: got 20; .* two numbers in order"),
+    (lambda: ad.GridMask(period=(0.9, 0.1)), "period: got .* in order"),
+    (lambda: ad.GridMask(period=(0.1, 0.2, 0.3)), "period: got .* two numbers"),
+    (lambda: ad.CoarseDropout(hole_height_range=5), "hole_height_range: got 5; .* two whole numbers"),
+    (lambda: ad.OneOf([ad.Cutout()], weights=["a"]), r"weights: got \['a'\]"),
+    (lambda: ad.OneOf([ad.Cutout()] * 2, weights=2), "weights: got 2; expected a list of 2 numbers"),
+    (lambda: ad.OneOf([ad.Cutout(), ad.Cutout()], weights=[1.0, float("nan")]), "weights: got .* none negative"),
+    (lambda: ad.Compose(ad.Cutout()), "Compose: got Cutout; expected a list"),
+    (lambda: ad.OneOf([]), "OneOf: got .* one or more"),
+    (lambda: ad.Ramp(2.0, epochs=3), r"Ramp: stop: got 2.0; .* \[0, 1\]"),
+    (lambda: ad.Ramp(0.5, epochs=3, start=10), "Ramp: start: got 10"),
+    (lambda: ad.Ramp(0.5, epochs=0), "Ramp: epochs: got 0"),
+    (lambda: ad.Ramp(0.5, epochs="a"), "Ramp: epochs: got 'a'"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD)
+def test_told_at_once(make, message):
+    with pytest.raises(AugDropError, match=message):
+        make()
+
+
+def test_what_is_right_stays_so():
+    assert ad.GridMask(period=(2, 1.0)).where.period == (2, 1.0)  # type: ignore[attr-defined]
+    assert ad.OneOf([ad.Cutout()], weights=np.array([2.0])).weights == [2.0]
+    assert len(ad.Compose(t for t in (ad.Cutout(), ad.Cutout())).members) == 2
