@@ -41,6 +41,12 @@ def check_whole(where: str, value: Any, least: int) -> None:
         )
 
 
+def check_seed(where: str, seed: Any) -> None:
+    """Any integer."""
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise fail(where, got=repr(seed), expected="an integer or None", fix="None takes one from torch's generator.")
+
+
 def check_choice(where: str, value: Any, valid: tuple[str, ...]) -> None:
     """One of a few words."""
     if value not in valid:

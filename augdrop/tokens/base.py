@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from augdrop.checks import check_seed, check_whole
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.keys import Ids, resolve
@@ -37,8 +38,21 @@ class Selector(Presets):
     citation: ClassVar[Citation | None] = None
 
     def __post_init__(self) -> None:
+        self.check_place()
         if self.seed is None:
             object.__setattr__(self, "seed", int(torch.empty((), dtype=torch.int64).random_()))
+        check_seed(f"{type(self).__name__}: seed", self.seed)
+
+    def check_place(self) -> None:
+        """Are the prefix, the grid and the width numbers of tokens?"""
+        name = type(self).__name__
+        check_whole(f"{name}: prefix", self.prefix, 0)
+        if self.width is not None:
+            check_whole(f"{name}: width", self.width, 1)
+        if self.grid is not None and not isinstance(self.grid, (tuple, list)):
+            raise fail(f"{name}: grid", got=repr(self.grid), expected="sides of a grid", fix="Pass grid=(h, w).")
+        for side in self.grid or ():
+            check_whole(f"{name}: grid", side, 1)
 
     def __call__(self, x: Tensor, *, keys: Ids | None = None, epoch: Ids | None = None, **given: Any) -> Selection:
         """Select among the tokens of ``x [B, prefix + N, ...]``; of ``x`` only the shape and the device count."""

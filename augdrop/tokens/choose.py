@@ -27,6 +27,13 @@ def choose(
         [[1, 2]]
     """
     check_scores("tokens: scores", scores)
+    if not isinstance(budget, Budget):
+        raise fail(
+            "tokens: budget",
+            got=repr(budget),
+            expected="a Ratio, Count, Cumulative or Threshold",
+            fix="Ratio(0.75) drops three quarters; Count(49) keeps 49.",
+        )
     if isinstance(budget, (Ratio, Count)):
         # A stable sort, for topk leaves open which of equal scores it takes.
         best = scores.sort(dim=1, descending=True, stable=True).indices[:, : budget.count(scores.shape[1], epoch)]
@@ -57,5 +64,7 @@ def check_scores(where: str, scores: Tensor, shape: tuple[int, int] | None = Non
     if scores.ndim != 2 or not scores.shape[1] or (shape is not None and tuple(scores.shape) != shape):
         expected = "[B, N]" if shape is None else f"{shape}, a number for each token"
         raise fail(where, got=tuple(scores.shape), expected=expected, fix="Leave prefix tokens out.")
+    if scores.is_complex():
+        raise fail(where, got=f"{scores.dtype}", expected="real numbers", fix="Pass scores.abs(), say.")
     if scores.is_floating_point() and not torch.compiler.is_compiling() and scores.isnan().any():
         raise fail(where, got="NaN", expected="numbers", fix="Look for the layer that makes them.")

@@ -82,6 +82,7 @@ class RegionKeep(Selector):
     min_share: float = 0.5
 
     def __post_init__(self) -> None:
+        self.check_place()
         check_whole("RegionKeep: patch", self.patch, 1)
         check_share("RegionKeep: min_share", self.min_share)
         check_positive("RegionKeep: min_share", self.min_share)

@@ -176,7 +176,7 @@ def test_bad_grid_prefix_and_share(name):
         call(method, range(2))
     with pytest.raises(ad.AugDropError, match="more than 2 prefix"):
         make(name)(torch.zeros(2, 2, 1), keys=range(2))
-    with pytest.raises(ad.AugDropError, match="0 or more"):
+    with pytest.raises(ad.AugDropError, match=">= 0"):
         call(make(name, prefix=-1), range(2))
     with pytest.raises(ad.AugDropError, match="one for each of 2"):
         make(name)(torch.zeros(2, PREFIX + TOTAL, 1), keys=range(3), epoch=0)

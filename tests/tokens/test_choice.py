@@ -85,6 +85,15 @@ def test_choose_takes_the_highest_and_the_first_of_equals():
         (lambda: tokens.RandomKeep("half"), "RandomKeep: keep.*share"),  # type: ignore[arg-type]
         (lambda: tokens.Threshold(float("nan")), "a number"),
         (lambda: tokens.MAE()(torch.zeros(1, 4, 1), noise=[[0.1, 0.2, 0.3, 0.4]]), "a tensor"),
+        (lambda: tokens.choose(torch.zeros(1, 4), 0.5), r"budget: got 0\.5.*Ratio\(0\.75\)"),  # type: ignore[arg-type]
+        (lambda: tokens.choose(torch.zeros(1, 4, dtype=torch.complex64), tokens.Count(2)), "real numbers"),
+        (lambda: tokens.RandomKeep(0.5, prefix=-1), "RandomKeep: prefix: got -1"),
+        (lambda: tokens.RandomKeep(0.5, grid=14), r"RandomKeep: grid: got 14.*grid=\(h, w\)"),  # type: ignore[arg-type]
+        (lambda: tokens.RandomKeep(0.5, grid=(14, 0)), "RandomKeep: grid: got 0"),
+        (lambda: tokens.RandomKeep(0.5, width=0), "RandomKeep: width: got 0"),
+        (lambda: tokens.RandomKeep(0.5, seed=1.5), r"RandomKeep: seed: got 1\.5"),  # type: ignore[arg-type]
+        (lambda: tokens.DropKey(seed="a"), "DropKey: seed"),  # type: ignore[arg-type]
+        (lambda: ad.GridMask().tokens(16, prefix=-1), "RegionKeep: prefix: got -1"),
     ],
 )
 def test_what_is_refused(call, message):
