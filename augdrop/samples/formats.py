@@ -50,7 +50,7 @@ def from_corners(corners: Tensor, form: str, given: Tensor) -> Tensor:
 
 def upright(corners: Tensor) -> Tensor:
     """The upright boxes around boxes, ``[K, 4]``."""
-    points = corners.reshape(len(corners), -1, 2)
+    points = corners.unflatten(-1, (corners.shape[-1] // 2, 2))  # -1 is ambiguous where there are no boxes
     return torch.cat([points.amin(1), points.amax(1)], 1)
 
 
