@@ -104,16 +104,18 @@ def cutmix(side: int) -> Step:
 
 
 def idle(images: Node, labels: Node, keys: Node) -> tuple[Node, ...]:
-    """What no stage can be without: DALI's copy of the images, a Python function that is handed the batch, and soft
-    labels. The function hands on what it gets; DALI copies its small outputs once more."""
+    """What no stage can be without: DALI's copy of the images, a Python function that is handed the batch and says its
+    shapes, and soft labels, which the function hands on as it got them; DALI copies its small outputs once more."""
     from nvidia.dali import fn
+    from nvidia.dali.python_function_plugin import ArrayToDLTensor, DLTensorToArray
+
+    def look(images: list[Any], target: Any, keys: Any) -> tuple[Any, Any]:
+        shape = np.array(DLTensorToArray(images[0]).shape)
+        return [ArrayToDLTensor(shape) for _ in images], target
 
     copied, target = fn.copy(images, preserve=True), fn.one_hot(labels, num_classes=CLASSES)
     done: Any = fn.dl_tensor_python_function(
-        *(copied, images.shape(), target, keys),
-        function=lambda images, shapes, target, keys: (shapes, target),
-        batch_processing=True,
-        num_outputs=2,
+        *(copied, target, keys), function=look, batch_processing=True, num_outputs=2
     )
     return fn.reshape(copied, shape=done[0]), done[1]
 

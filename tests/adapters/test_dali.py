@@ -187,6 +187,17 @@ def test_a_plan_is_drawn_once_a_batch() -> None:
     assert Counted.drawn == 2
 
 
+def test_keys_of_copies_are_those_at_the_end() -> None:
+    cases: Any = (([5, 3, 3], True), ([5, 3, 3, 3, 3], True), ([3, 3], True), ([3], True), ([3, 5, 3], False))
+    for keys, fine in (*cases, ([5, 5, 3], False), ([5, 5, 3, 3], False)):
+        decider = to_dali(ad.Cutout(8, seed=0), padded=True).decider
+        if fine:
+            assert decider.check(np.array(keys), len(keys)).tolist() == keys
+        else:
+            with pytest.raises(ad.AugDropError, match="2 times in a batch"):
+                decider.check(np.array(keys), len(keys))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """11 files in two classes."""

@@ -20,6 +20,7 @@ def test_a_batch_is_seen_and_given_back(dtype, shape, together):
     whole = values.copy()
     arrays = list(whole) if together and shape else [np.array(v) for v in values]
     samples = Samples(capsules(arrays))
+    assert samples.shapes.tolist() == [[*shape]] * 3
     assert samples.alike and samples.batch.numpy().tobytes() == values.tobytes()
     assert samples.batch.shape == (3, *shape) and samples.batch.dtype == torch.from_numpy(values).dtype
     samples.batch[1:] = 0
@@ -30,6 +31,7 @@ def test_a_batch_is_seen_and_given_back(dtype, shape, together):
 def test_samples_that_differ_stay_apart():
     samples = Samples(capsules([np.zeros((2, 3)), np.zeros((2, 4))]))
     assert not samples.alike and [tuple(t.shape) for t in samples.tensors()] == [(2, 3), (2, 4)]
+    assert samples.shapes.dtype == np.int64 and samples.shapes.tolist() == [[2, 3], [2, 4]]
     assert not Samples(capsules([np.zeros(2, np.int32), np.zeros(2, np.float32)])).alike
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
 from augdrop.errors import AugDropError, fail
@@ -50,6 +51,7 @@ class Decider:
         scores: Tensor | None = None,
         boxes: Sequence[Tensor] | None = None,
         images: Tensor | None = None,
+        once: bool = False,
     ) -> Plan | Plans:
         """The plan of a batch.
 
@@ -60,11 +62,12 @@ class Decider:
             scores: maps ``[B, h, w]`` for attentive methods.
             boxes: ``[K, 4]`` in pixels of each sample, for methods that look at them.
             images: ``[B, ..., C, H, W]`` for attentive methods that get no scores; such plans are not remembered.
+            once: nobody else asks, so this plan need not be remembered either.
         """
         t = self.transform
         epochs = int(t._epoch) if epochs is None else epochs
         keys = self.check(keys, shape[0])
-        epochs = np.array(np.broadcast_to(epochs, keys.shape), np.int64)
+        epochs = np.array(epochs, np.int64) if np.ndim(epochs) else np.full(len(keys), epochs, np.int64)
         given: dict[str, Any] = {}
         if t.uses_pixels and scores is None and images is None:
             raise no_scores(t)
@@ -74,8 +77,8 @@ class Decider:
             given["scores"], images = scores, None
         if uses_boxes(t):
             given["boxes"] = [torch.zeros(0, 4)] * len(keys) if boxes is None else list(boxes)
-        if t.uses_pixels and images is not None:
-            return self._decide(keys, epochs, shape, images, given)
+        if once or (t.uses_pixels and images is not None):
+            return self._decide(keys, epochs, shape, images if t.uses_pixels else None, given)
         name = (keys.tobytes(), epochs.tobytes(), tuple(shape), *(_bytes(v) for v in given.values()))
         with self._lock:
             if name not in self._plans:
@@ -97,7 +100,7 @@ class Decider:
             )
         keys = np.ascontiguousarray(keys, np.int64)
         real = keys[: self._real(keys)]
-        if len(set(real.tolist())) < len(real):
+        if _repeated(real):
             values, counts = np.unique(real, return_counts=True)
             raise fail(
                 "to_dali: keys",
@@ -110,10 +113,7 @@ class Decider:
 
     def _real(self, keys: np.ndarray) -> int:
         """How many samples there are before the copies of the last."""
-        if not self.padded or len(keys) < 2:
-            return len(keys)
-        other = np.flatnonzero(keys != keys[-1])
-        return int(other[-1]) + 2 if len(other) else 1
+        return _until_copies(keys) if self.padded else len(keys)
 
     def _decide(
         self, keys: np.ndarray, epochs: np.ndarray, shape: tuple[int, ...], images: Tensor | None, given: dict[str, Any]
@@ -125,6 +125,25 @@ class Decider:
         else:
             plan = t.decide(images[:n], t.draws(n, keys, epochs), **given)
         return plan if n == batch else _pad(plan, n, batch)
+
+
+@njit(cache=True, nogil=True)
+def _repeated(keys):
+    """Are two of the keys equal?"""
+    keys = np.sort(keys)
+    for b in range(1, len(keys)):  # noqa: SIM110 (generators do not compile)
+        if keys[b] == keys[b - 1]:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _until_copies(keys):
+    """How many keys there are with the first of those at the end that are equal."""
+    n = len(keys)
+    while n > 1 and keys[n - 1] == keys[n - 2]:
+        n -= 1
+    return n
 
 
 def no_scores(t: Transform) -> AugDropError:

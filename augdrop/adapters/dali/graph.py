@@ -15,7 +15,7 @@ from torch import Tensor
 from augdrop.adapters.dali import annotate, native
 from augdrop.adapters.dali.decide import uses_boxes
 from augdrop.adapters.dali.keys import read_epochs, read_keys
-from augdrop.adapters.dali.layouts import channels_first, check_layout, one_tensor, spatial
+from augdrop.adapters.dali.layouts import channels_first, check_layout, core_shape, one_tensor, spatial
 from augdrop.adapters.dali.samples import Samples, to_capsules
 from augdrop.adapters.dali.task import Task
 from augdrop.adapters.dali.threads import at_most, free_beside
@@ -35,7 +35,7 @@ def add(task: Task, images: DataNode, given: Mapping[str, Any], keys: Any, epoch
     if isinstance(epoch, DataNode):
         nodes["epoch"] = _on_host(epoch)
     # DALI would copy what a Python function returns. Instead the function paints a copy that is its own, and the copy
-    # goes on by a reshape, which moves no bytes, but has to wait for the function: its shapes come by way of that.
+    # goes on by a reshape, which moves no bytes, but has to wait for the function: its shapes come from there.
     # (`preserve` keeps DALI from making one node of several equal ones.)
     results, painted = {name: given[name] for name in around & set(given)}, {}
     if task.route_for(images.device, given) == "native":
@@ -53,10 +53,10 @@ def add(task: Task, images: DataNode, given: Mapping[str, Any], keys: Any, epoch
         painted["masks"] = nodes["masks"] = fn.copy(nodes["masks"], preserve=True)
     outputs = [name for name in task.outputs(given) if name not in around | set(painted)]
     if painted or outputs:
+        nodes["layouts"] = _on_host(fn.get_property(images, key="layout"))
         work = Work(task, tuple(nodes), tuple(outputs), tuple(painted), layout, epoch)
         done: Any = fn.dl_tensor_python_function(
-            *(seen, _on_host(fn.get_property(images, key="layout")), *nodes.values()),
-            *(node.shape() for node in painted.values()),
+            *(seen, *nodes.values()),
             function=work,
             batch_processing=True,
             num_outputs=len(painted) + len(outputs),
@@ -87,10 +87,10 @@ class Work:
     """What DALI calls for each batch; it holds no pipeline, or that would never be freed.
 
     Args:
-        names: of the inputs after images and layouts.
+        names: of the inputs after images.
         outputs: that are made.
-        painted: inputs that are painted in place; their shapes come last, and go on as they are. If ``"images"`` is not
-            among them, shapes come in their stead.
+        painted: inputs that are painted in place, of which the shapes go on. If ``"images"`` is not among them, shapes
+            come in their stead.
     """
 
     def __init__(
@@ -111,29 +111,31 @@ class Work:
         with at_most(self.threads):
             return self._run(*inputs)
 
-    def _run(self, images: Any, layouts: Any, *columns: Any) -> Any:
-        columns, shapes = columns[: len(self.names)], columns[len(self.names) :]
-        seen, given = Samples(images), {n: Samples(c) for n, c in zip(self.names, columns, strict=True)}
-        layout = check_layout(Samples(layouts[:1]).first.tobytes().decode(), self.layout)
+    def _run(self, images: Any, *columns: Any) -> Any:
+        named = dict(zip(self.names, columns, strict=True))
+        layout = check_layout(Samples(named.pop("layouts")[:1]).first.tobytes().decode(), self.layout)
+        seen, given = Samples(images), {name: Samples(column) for name, column in named.items()}
         keys = given.pop("keys")
         keys = read_keys(keys.tensors()) if keys.integers is None else keys.integers
         epochs = self.epoch
         if "epoch" in given:
             column = given.pop("epoch")
             epochs = read_epochs(column.tensors() if column.integers is None else column.integers)
-        self.task.decider.check(keys, len(keys))
+        if not seen.alike:
+            self.task.decider.check(keys, len(keys))
+        mine = {"images": seen, **given}
         if "images" not in self.painted:
-            shape = channels_first(torch.empty(len(keys), *seen.first.tolist(), device="meta"), layout).shape
-            done = self._follow(shape, keys, epochs, {n: samples.tensors() for n, samples in given.items()})[1]
-            painted = [given[name] for name in self.painted]
+            shape = (len(keys), *core_shape(tuple(seen.first.tolist()), layout))
+            done = self._follow(shape, keys, epochs, _tensors(given))[1]
         elif seen.alike:
-            done = self._paint(seen.batch, layout, keys, epochs, {n: samples.tensors() for n, samples in given.items()})
-            painted = [seen if name == "images" else given[name] for name in self.painted]
+            done = self._paint(seen.batch, layout, keys, epochs, _tensors(given))
         else:
-            done, painted = self._paint_sizes(seen, layout, keys, epochs, given), []
-        for samples in painted:
-            samples.give_back()
-        answer = [*shapes, *(to_capsules(done[name]) for name in self.outputs)]
+            done = self._paint_sizes(seen, layout, keys, epochs, given)
+        if seen.alike:
+            for name in self.painted:
+                mine[name].give_back()
+        shapes = (mine[name].shapes for name in self.painted)
+        answer = [*map(to_capsules, shapes), *(to_capsules(done[name]) for name in self.outputs)]
         return tuple(answer) if len(answer) > 1 else answer[0]
 
     def _paint_sizes(
@@ -168,8 +170,13 @@ class Work:
         self, shape: tuple[int, ...], keys: np.ndarray, epochs: Any, given: dict[str, Any], x: Tensor | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """The plan of samples of one size, and the outputs; masks are painted in place."""
-        plan = self.task.plan(keys, epochs, shape, given, x)
+        once = "images" in self.painted  # else DALI's operators ask for the same plan
+        plan = self.task.plan(keys, epochs, shape, given, x, once)
         done = self.task.follow(plan, shape, given)
         if "masks" in given:
             annotate.paint_masks(self.task.transform, plan, spatial(one_tensor(given["masks"]), (shape[-2], shape[-1])))
         return plan, done
+
+
+def _tensors(given: dict[str, Samples]) -> dict[str, Any]:
+    return {name: samples.tensors() for name, samples in given.items()}

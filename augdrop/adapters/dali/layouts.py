@@ -32,16 +32,24 @@ def check_layout(layout: str | None, declared: str | None = None) -> str:
     return layout
 
 
-def channels_first(images: Tensor, layout: str) -> Tensor:
-    """A batch of samples of a layout as a view ``[B, C, H, W]`` or ``[B, T, C, H, W]``."""
-    if images.ndim != len(layout) + 1:
+def core_shape(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
+    """``(C, H, W)`` or ``(T, C, H, W)`` of a sample of a layout."""
+    if len(shape) != len(layout):
         raise fail(
             "to_dali: images",
-            got=f"samples of {images.ndim - 1} axes",
+            got=f"samples of {len(shape)} axes",
             expected=f"{len(layout)}, as their layout {layout} has",
             fix="Name the layout that they have.",
         )
-    return images.movedim(-1, -3) if layout.endswith("C") else images
+    return (*shape[:-3], shape[-1], *shape[-3:-1]) if layout.endswith("C") else shape
+
+
+def channels_first(images: Tensor, layout: str) -> Tensor:
+    """A batch of samples of a layout as a view ``[B, C, H, W]`` or ``[B, T, C, H, W]``."""
+    core_shape(images.shape[1:], layout)
+    if not layout.endswith("C"):
+        return images
+    return images.permute(0, 3, 1, 2) if images.ndim == 4 else images.permute(0, 1, 4, 2, 3)
 
 
 def one_tensor(masks: Tensor | list[Tensor]) -> Tensor:

@@ -51,10 +51,14 @@ class Samples(Sequence[np.ndarray]):
         return [self.first, *map(DLTensorToArray, self._capsules[1:])]
 
     @cached_property
+    def shared(self) -> bool:
+        """Do samples that are alike lie in memory end to end?"""
+        return self.first.nbytes > 0 and bool(_end_to_end(self._starts, self.first.nbytes))
+
+    @cached_property
     def batch(self) -> Tensor:
         """Samples that are alike as one tensor: a view if they lie in memory end to end, else a copy."""
         first = self.first
-        self.shared = first.nbytes > 0 and bool((np.diff(self._starts) == first.nbytes).all())
         if not self.shared:
             batch = np.empty((len(self), *first.shape), first.dtype)
             _move(self._starts, _rows(batch), False)
@@ -72,6 +76,13 @@ class Samples(Sequence[np.ndarray]):
         """int64 ``[B]``, if each sample is one integer of 32 or 64 bits, as readers and sources count."""
         values = np.empty(len(self._starts), np.int64)
         return values if self.alike and _integers(self._found, self._starts, values) else None
+
+    @cached_property
+    def shapes(self) -> np.ndarray:
+        """int64 ``[B, axes]``."""
+        shapes = np.empty((len(self), self.first.ndim), np.int64)
+        shapes[:] = self.first.shape if self.alike else [a.shape for a in self]
+        return shapes
 
     def tensors(self) -> Tensor | list[Tensor]:
         """A tensor with a row for each sample, or a list of tensors if they are not alike."""
@@ -101,6 +112,15 @@ def _scan(found, starts):
             for axis in range(tensor[2] & 0xFFFFFFFF):
                 alike &= pointer(tensor[3], np.int64)[axis] == pointer(one[3], np.int64)[axis]
     return alike
+
+
+@njit(cache=True, nogil=True)
+def _end_to_end(starts, size):
+    """Does each begin where the one before it ends?"""
+    together = True
+    for b in range(1, len(starts)):
+        together &= starts[b] - starts[b - 1] == size
+    return together
 
 
 @njit(cache=True, nogil=True)

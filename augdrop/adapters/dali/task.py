@@ -101,19 +101,32 @@ class Task:
         return list(by_shape.values())
 
     def plan(
-        self, keys: np.ndarray, epochs: Any, shape: tuple[int, ...], given: Given, images: Tensor | None = None
+        self,
+        keys: np.ndarray,
+        epochs: Any,
+        shape: tuple[int, ...],
+        given: Given,
+        images: Tensor | None = None,
+        once: bool = False,
     ) -> Any:
-        """The plan of samples of one size."""
+        """The plan of samples of one size; see `Decider`."""
         scores = torch.stack([s.float().reshape(s.shape[-2:]) for s in given["scores"]]) if "scores" in given else None
-        return self.decide(keys, epochs, shape, scores, given.get("boxes"), images)
+        return self.decide(keys, epochs, shape, scores, given.get("boxes"), images, once)
 
     def decide(
-        self, keys: Any, epochs: Any, shape: tuple[int, ...], scores: Any = None, boxes: Any = None, images: Any = None
+        self,
+        keys: Any,
+        epochs: Any,
+        shape: tuple[int, ...],
+        scores: Any = None,
+        boxes: Any = None,
+        images: Any = None,
+        once: bool = False,
     ) -> Plan | Plans:
         """`Decider`, for boxes as they come."""
         if boxes is not None:
             boxes = [self.geometry.to_corners(b, (shape[-2], shape[-1])) for b in boxes]
-        return self.decider(keys, epochs, shape, scores, boxes, images)
+        return self.decider(keys, epochs, shape, scores, boxes, images, once)
 
     def follow(self, plan: Plan | Plans, shape: tuple[int, ...], given: Given) -> dict[str, Sequence[Tensor]]:
         """Labels, boxes and keypoints of samples of one size, under the names of `outputs`."""
@@ -135,7 +148,7 @@ class Task:
                 fix="Labels of objects go with boxes=.",
             )
         target = labels if isinstance(labels, Tensor) else torch.stack(list(labels))
-        target = target.flatten() if target[0].numel() == 1 else target
+        target = target.flatten() if target.numel() == len(target) else target
         mixed = annotate.mix_labels(self.transform, plan, target, shape)
         parts = mixed if isinstance(mixed, tuple) else (mixed,)
         return dict(zip(("labels", "partner_labels", "lam"), parts, strict=False))
