@@ -30,7 +30,8 @@ class named:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if isinstance(error, AugDropError):
-            raise type(error)(f"{self.where}: {error}".rstrip()) from None
+            own = str(error).startswith(f"{self.where}: ")
+            raise type(error)(f"{'' if own else self.where + ': '}{error}".rstrip()) from None
 
 
 def check_layout(where: str, shape: Sequence[int], layout: str) -> None:

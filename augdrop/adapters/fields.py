@@ -78,7 +78,8 @@ class Fields:
             if _has(sample, word):
                 return word
         got = ", ".join(map(repr, sample)) if isinstance(sample, Mapping) else f"{len(sample)} entries"
-        raise fail(f"{self.where}: {role}", got=got, expected=repr(name), fix=f"Say where it is: {role}=...")
+        words = " or ".join(map(repr, name.split(";"))) if isinstance(name, str) else repr(name)
+        raise fail(f"{self.where}: {role}", got=got, expected=words, fix=f"Say where it is: {role}=...")
 
     def _keys(self, given: Any, single: bool) -> Any:
         ids = np.asarray([given] if single else given)

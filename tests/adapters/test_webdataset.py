@@ -166,7 +166,11 @@ BATCH = {"__key__": ["a", "b"], "jpg": PIXELS[:2], "cls": torch.tensor([0, 1])}
         ),
         (lambda: ad.to_webdataset(MIX)({**BATCH, "__key__": ["a", "a"]}), "to_webdataset: keys: .* twice .*key=None"),
         (lambda: ad.to_webdataset(MIX)({**BATCH, "__key__": ["a", "b", "c"]}), "to_webdataset: keys: .* 2 samples"),
-        (lambda: ad.to_webdataset(MIX)({"jpg": PIXELS[:2], "cls": BATCH["cls"]}), "key: .*expected '__key__'"),
+        (
+            lambda: ad.to_webdataset(MIX)({"jpg": PIXELS[:2], "cls": BATCH["cls"]}),
+            "^to_webdataset: key: .*expected '__key__'",
+        ),
+        (lambda: ad.to_webdataset(MIX)({"tif": PIXELS[0]}), "image: got 'tif'; expected 'jpg' or 'jpeg' or 'png'"),
         (lambda: ad.to_webdataset(MIX, image="tif")(BATCH), "image: .*expected 'tif'"),
         (lambda: ad.to_webdataset(MIX, masks="seg.png")(BATCH), "masks: .*expected 'seg.png'"),
         (lambda: ad.to_webdataset(MIX)({**BATCH, "jpg": PIXELS[:2].numpy()}), "channels are not last"),
