@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 
 import timm
@@ -9,6 +10,8 @@ import torch
 import torchvision
 import transformers
 from timm.models.eva import Eva
+
+from augdrop import tokens
 
 SIDE, PATCH, WIDTH, DEPTH, HEADS = 64, 16, 32, 3, 2
 VIT = dict(img_size=SIDE, patch_size=PATCH, embed_dim=WIDTH, depth=DEPTH, num_heads=HEADS, num_classes=5)
@@ -86,3 +89,58 @@ def trunk(model):
 
     family = family_of(model)
     return family.model, family.blocks, family
+
+
+def state(model):
+    """All hooks and instance attributes of all modules."""
+    return {
+        name: (
+            {key: value for key, value in vars(module).items() if not key.startswith("_")},
+            len(module._forward_hooks),
+            len(module._forward_pre_hooks),
+            dict(module._modules),
+        )
+        for name, module in model.named_modules()
+    }
+
+
+def record(module, pre=False):
+    """The list to which a module's outputs (or inputs) go."""
+    seen = []
+    if pre:
+        module.register_forward_pre_hook(lambda m, args: seen.append(args[0]))
+    else:
+        module.register_forward_hook(lambda m, args, out: seen.append(out))
+    return seen
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed(tokens.Selector):
+    """Keeps what it is told, in eval mode too."""
+
+    kept: tuple[tuple[int, ...], ...] = ()
+    training_only = False
+
+    def select(self, draws, total, **given):
+        mask = torch.zeros(len(draws), total, dtype=torch.bool)
+        for row, ids in zip(mask, self.kept, strict=True):
+            row[list(ids)] = True
+        keep, padded = tokens.from_mask(mask)
+        return tokens.Selection(keep, total, padded=padded)
+
+
+EQUAL = Fixed(kept=((0, 5, 6, 15), (1, 2, 3, 4), (7, 8, 9, 10)))
+UNEQUAL = Fixed(kept=((0, 5, 6, 15), (1, 2), (7, 8, 9, 10, 11, 12)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Weigh(tokens.Reducer):
+    """Says that the last token stands for three."""
+
+    layers: tuple[int, ...] | None = (0,)
+    proportional = True
+
+    def reduce(self, x, seen):
+        sizes = torch.ones(x.shape[:2])
+        sizes[:, -1] = 3
+        return tokens.Reduced(x, torch.arange(x.shape[1]).expand(len(x), -1), sizes)
