@@ -32,7 +32,8 @@ class _Fresh(threading.local):
 
     def __init__(self) -> None:
         tensor = torch.empty(1, dtype=torch.int64, device="cpu")
-        self.draw, self.read = tensor.random_, tensor.numpy().copy
+        array = tensor.numpy()
+        self.draw, self.read, self.number = tensor.random_, array.copy, array.item
 
 
 _fresh = _Fresh()
@@ -98,7 +99,7 @@ def resolve_one(
         given = carried if given is None else given
     if given is None:
         _fresh.draw()
-        key = _fresh.read().item()
+        key = _fresh.number()
     elif type(given) is int and -_HALF <= given < _HALF:
         key = given
     else:

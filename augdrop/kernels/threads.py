@@ -17,13 +17,13 @@ import torch
 
 from augdrop.kernels.job import Job, Kernel
 
-_SMALL = 1 << 20
+SMALL = 1 << 20
 """Bytes below which a second thread does not pay: it is awake in 5 µs, but on a busy machine it may not come at all."""
 
 
 def threads_for(size: int) -> int:
     """How many threads are worth having for a task of ``size`` bytes."""
-    return 1 if size < _SMALL else torch.get_num_threads()
+    return 1 if size < SMALL else torch.get_num_threads()
 
 
 def run(kernel: Kernel, job: Job, threads: int) -> None:

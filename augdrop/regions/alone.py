@@ -5,7 +5,7 @@ may have, beside ``sample``, ``numbers(size)``, a tuple of the scalars that its 
 compiled function of ``(images, draw, painter, numbers)``:
 
 * ``images``: the addresses of an image and of its result;
-* ``draw``: stream, key, epoch, and the chance to be hit;
+* ``draw``: stream (signed, as plain integers are), key, epoch, and the chance to be hit;
 * ``painter``: the address of a C function of integers, and two that go to it first; see `augdrop.transforms.single`.
 
 It returns whether the image was hit.
@@ -48,21 +48,21 @@ def once_a_size(numbers: Callable[[Any, tuple[int, int]], tuple[Any, ...]]) -> C
 def is_hit(draw):
     """Whether a sample is hit: `augdrop.rng.header`'s first number against its chance."""
     stream, key, epoch, chance = draw
-    return uniform_pair(stream, key, epoch, 0)[0] < chance
+    return uniform_pair(np.uint64(stream), key, epoch, 0)[0] < chance
 
 
 @njit(cache=True, nogil=True)
 def batch_of_one(draw):
     """Stream, keys and epochs of a draw, as a sampler's law takes them."""
     stream, key, epoch, _ = draw
-    return stream, np.array([key]), np.array([epoch])
+    return np.uint64(stream), np.array([key]), np.array([epoch])
 
 
 @njit(cache=True, nogil=True)
 def hand_over(images, draw, painter, params, bits):
     """Have a packed region painted: ``params`` int64, ``bits`` uint8 ``[1, h, w]``, as `Region.packed` has them."""
     stream, key, epoch, _ = draw
-    w0, w1, _, _ = block(stream, key, epoch, 1)
+    w0, w1, _, _ = block(np.uint64(stream), key, epoch, 1)
     noise = np.array([w0 | (w1 << np.uint64(32))])
     where = (address(data(params)), params.size, address(data(bits)), bits.shape[1], bits.shape[2])
     invoke(painter[0], (painter[1], painter[2], images[0], images[1], address(data(noise)), *where))

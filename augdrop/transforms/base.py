@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Self, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
@@ -85,6 +86,7 @@ class Transform(v2.Transform):
         """Take a place in a composition: the same method at two places draws from two streams."""
         self.seed, self._place = seed, place
         self._stream = stream_key(seed, place + type(self).__name__)
+        self._signed = int(self._stream.astype(np.int64))  # the same bits, as compiled code takes them soonest
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of calls that bring none, also in DataLoader workers that already run."""

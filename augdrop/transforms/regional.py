@@ -212,8 +212,9 @@ class RegionalDropout(Transform):
         if lane is not None and lane.alone is not None:
             key, now = resolve_one(keys, epoch, self._now.item())
             chance = float(self.p(np.array([now]))[0] if callable(self.p) else self.p)
-            images, draw = (x.data_ptr(), out.data_ptr()), (self._stream, key, now, chance)
-            hit = lane.alone(images, draw, lane.painter, lane.numbers)
+            at = x.data_ptr()
+            images = at, at if out is x else out.data_ptr()
+            hit = lane.alone(images, (self._signed, key, now, chance), lane.painter, lane.numbers)
         else:
             hit = self._paint_uncompiled(x, out, lane, self.draws(batch_size(x), keys, epoch))
         if not hit and out is not x:

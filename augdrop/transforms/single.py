@@ -18,10 +18,12 @@ import PIL.Image
 import torch
 from numba import carray, cfunc  # pyright: ignore[reportPrivateImportUsage]
 from torch import Tensor
+from torch.compiler import is_compiling
 from torchvision import tv_tensors
 
 from augdrop.fills import Constant, Fill, Noise, PerChannel
-from augdrop.kernels import cpu, dispatch, threads
+from augdrop.kernels import cpu, threads
+from augdrop.kernels.backend import forced
 from augdrop.kernels.job import RECORD, SOURCES, Job, Kernel
 from augdrop.kernels.paint import prepare
 from augdrop.memory import address, data, invoke
@@ -38,13 +40,14 @@ _MOST = 256
 class Lane(NamedTuple):
     """A job for images that lie alike: all of it but the addresses of this image and its region.
 
-    ``alone`` is the sampler's compiled form, or None; ``painter`` and ``numbers`` are what it takes besides the image
-    and the draw.
+    ``under`` is the number of torch's threads that it is for, 0 if it does not matter. ``alone`` is the sampler's
+    compiled form, or None; ``painter`` and ``numbers`` are what it takes besides the image and the draw.
     """
 
     job: Job
     kernel: Kernel
     threads: int
+    under: int
     fill: Fill
     where: Any
     keep: list[Tensor]
@@ -63,7 +66,7 @@ def knows(fill: Fill) -> bool:
 
 def image_of(leaf: Any) -> Tensor | None:
     """The pixels ``[C, H, W]`` of a transform's input, if it is one image on the host and needs no gradient."""
-    if type(leaf) not in _KINDS or torch.compiler.is_compiling() or dispatch.forced() is not None:
+    if type(leaf) not in _KINDS or is_compiling() or forced() is not None:
         return None
     # A plain tensor first: every question to a tv_tensor goes by way of Python.
     x = leaf if type(leaf) is Tensor else edge.to_image(leaf)
@@ -73,8 +76,10 @@ def image_of(leaf: Any) -> Tensor | None:
 
 def lane(lanes: Lanes, x: Tensor, out: Tensor, fill: Fill, where: Any) -> Lane | None:
     """The lane of an image ``x [C, H, W]`` that is painted into ``out``, if one like it went before."""
-    found = lanes.get((x.shape, x.stride(), x.dtype, out is x, torch.get_num_threads()))
-    return found if found is not None and found.fill is fill and found.where is where else None
+    found = lanes.get((x.shape, x.stride(), x.dtype, out is x))
+    if found is None or found.fill is not fill or found.where is not where:
+        return None
+    return found if not found.under or found.under == torch.get_num_threads() else None
 
 
 def remember(lanes: Lanes, x: Tensor, out: Tensor, plan: Plan, where: Any, blind: bool) -> None:
@@ -91,8 +96,9 @@ def remember(lanes: Lanes, x: Tensor, out: Tensor, plan: Plan, where: Any, blind
         lanes.clear()
     # A subclass of a sampler may draw otherwise, so the compiled form must be its own.
     fused = blind and task.threads == 1 and "alone" in type(where).__dict__
-    lanes[x.shape, x.stride(), x.dtype, out is x, torch.get_num_threads()] = Lane(
-        *(task.job, task.kernel, task.threads, plan.fill, where, task.keep),
+    under = 0 if x.numel() * x.element_size() < threads.SMALL else torch.get_num_threads()
+    lanes[x.shape, x.stride(), x.dtype, out is x] = Lane(
+        *(task.job, task.kernel, task.threads, under, plan.fill, where, task.keep),
         where.alone if fused else None,
         (painter().address, task.kernel.address, ctypes.addressof(task.job)),
         where.numbers(plan.size) if fused else (),

@@ -163,6 +163,20 @@ def test_what_takes_the_long_way():
         t(torch.zeros(1, 4, 4, dtype=torch.uint8).expand(3, 4, 4), inplace=True)
 
 
+def test_only_large_images_ask_for_the_number_of_threads():
+    t, threads = ad.Cutout(40, fill=1, seed=3), torch.get_num_threads()
+    try:
+        for side, under in ((64, (0, 0)), (700, (1, 2))):
+            x = torch.zeros(3, side, side, dtype=torch.uint8)
+            for n, expected in zip((1, 2), under, strict=True):
+                torch.set_num_threads(n)
+                for _ in range(2):
+                    assert torch.equal(t(x, keys=3), t(x[None], keys=[3])[0])
+                assert t._lanes[x.shape, x.stride(), x.dtype, False].under == expected
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_many_sizes_are_not_kept_for_ever():
     t = ad.Cutout(4, seed=0)
     for width in range(8, 8 + single._MOST + 10):
