@@ -24,7 +24,7 @@ def shown_turned(boxes: Tensor, dropped: Tensor, inside: bool) -> tuple[Tensor, 
         >>> dropped = torch.tensor([[True, False], [False, False]])
         >>> diamond = torch.tensor([[1.0, 0.0, 2.0, 1.0, 1.0, 2.0, 0.0, 1.0]])
         >>> [v.tolist() for v in shown_turned(diamond, dropped, inside=True)]
-        [[2.0], [0.5], [[1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0]]]
+        [[2.0], [0.5], [[1.0, 0.0, 1.5, 0.5, 0.5, 1.5, 0.0, 1.0]]]
     """
     corners = boxes.double().cpu().reshape(-1, 4, 2).numpy()
     areas, fitted = np.zeros((len(corners), 2)), corners.copy()
