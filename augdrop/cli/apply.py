@@ -19,8 +19,8 @@ import torch
 from tqdm import tqdm
 
 import augdrop
-from augdrop.cli.images import LoadedImage
-from augdrop.cli.listing import ImageFile, list_images
+from augdrop.cli.images import IMAGE_SUFFIXES, LoadedImage
+from augdrop.cli.listing import ImageFile, left_out, list_images
 from augdrop.cli.manifest import MANIFEST, Journal, forget, read_settings, write_settings
 from augdrop.cli.outputs import FORMATS, Output, check_one_size, classes_of, outputs_of
 from augdrop.cli.pool import default_workers, each
@@ -104,6 +104,8 @@ def run(given: argparse.Namespace) -> int:
     transform = build(recipe, given.seed)
     _try_out(transform)
     files = list_images(given.source)
+    if others := left_out(given.source):
+        print(f"augdrop: left out: {others}. Images are {', '.join(IMAGE_SUFFIXES)}.", file=sys.stderr)
     check_place(given.out, given.source)
     if transform.mixes and given.size is None:
         check_one_size(files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +34,7 @@ def list_images(source: str | os.PathLike[str]) -> list[ImageFile]:
     source = Path(source)
     try:
         if source.is_dir():
-            found = [ImageFile(path, path.relative_to(source).as_posix()) for path in _walk(source, ())]
+            found = [ImageFile(p, p.relative_to(source).as_posix()) for p in _walk(source, ()) if _is_image(p.name)]
         elif _is_image(source.name) and source.exists():
             found = [ImageFile(source, source.name)]
         else:
@@ -53,6 +54,15 @@ def list_images(source: str | os.PathLike[str]) -> list[ImageFile]:
     return sorted(found, key=lambda file: file.name)
 
 
+def left_out(source: Path) -> str:
+    """The kinds of files in a folder that `list_images` does not list, such as ``2 .heic, 1 .txt``; else nothing."""
+    if not source.is_dir():
+        return ""
+    kinds = Counter(path.suffix.lower() or path.name for path in _walk(source, ()) if not _is_image(path.name))
+    shown = [f"{n} {kind}" for kind, n in kinds.most_common(5)]
+    return ", ".join(shown + ["…"] * (len(kinds) > 5))
+
+
 def _is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES)
 
@@ -68,8 +78,7 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
                 continue
             if entry.is_dir():
                 yield from _walk(folder / entry.name, (*above, identity))
-            # A dangling link is listed too: reading it tells what is wrong, skipping it would hide it.
-            elif _is_image(entry.name):
+            else:  # a dangling link, too: reading it tells what is wrong, skipping it would hide it
                 yield folder / entry.name
 
 

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from augdrop.cli.images import load
-from augdrop.cli.listing import list_images
+from augdrop.cli.listing import left_out, list_images
 from augdrop.errors import AugDropError
 
 
@@ -54,6 +54,14 @@ def test_folder_named_like_an_image_is_a_folder(tree):
     (tree / "set.png" / "in.jpeg").write_bytes(b"x")
     assert "set.png/in.jpeg" in names(tree)
     assert "set.png" not in names(tree)
+
+
+def test_what_is_no_image_by_its_suffix_is_counted(tree):
+    assert left_out(tree) == "1 .md"
+    for name in ["x.heic", "b/y.HEIC", "Makefile"]:
+        (tree / name).write_bytes(b"x")
+    assert left_out(tree) == "2 .heic, 1 .md, 1 Makefile"
+    assert left_out(tree / "a.webp") == ""
 
 
 def test_single_file(tree):
