@@ -9,6 +9,9 @@ the end half of the masked ones::
 Prints the loss of the epochs, and the held-out accuracy of a linear probe before and after, over three seeds. Saves
 ``hpm.png``: images, how hard the teacher thinks each patch is, what the encoder sees, what the decoder makes of it, and
 the loss.
+
+On digits the probe goes from 57.2 ± 3.4 % to 71.0 ± 3.6 % from 100 labels, and from 87.1 ± 1.5 % to 90.8 ± 2.2 % from
+all. It takes its epochs: after 15 in place of 60, the probe of one seed was still below random weights.
 """
 
 import copy
