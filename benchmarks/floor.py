@@ -24,12 +24,16 @@ _AT_ONCE = 256
 
 def floor(x: Tensor, mask: Tensor) -> Callable[[], None]:
     """A call that zeroes what bool ``mask [B, H, W]`` drops from contiguous images ``x [(B,) C, H, W]``."""
-    rows = mask[:, None].expand(-1, x.shape[-3], -1, -1).reshape(-1, mask.shape[-1]).numpy()
+    _, height, width = mask.shape
+    rows, planes = mask.flatten(0, 1).numpy().view(np.int8), np.arange(x.shape[-3])[:, None]
     # Runs end where rows do, as every mask's do for a loop over rows.
-    edges = np.diff(rows.astype(np.int8), axis=1, prepend=0, append=0)
-    (begun, start), (_, end) = np.nonzero(edges == 1), np.nonzero(edges == -1)
-    starts = x.data_ptr() + (begun * rows.shape[1] + start) * x.element_size()
-    lengths = (end - start) * x.element_size()
+    edges = np.diff(rows, axis=1, prepend=np.int8(0), append=np.int8(0))
+    begun, start = np.nonzero(edges == 1)
+    (_, end), (image, y) = np.nonzero(edges == -1), divmod(begun, height)
+    pixels = ((image * len(planes) + planes) * height + y) * width + start
+    order = np.argsort(np.broadcast_to(image, pixels.shape), axis=None, kind="stable")
+    starts = x.data_ptr() + pixels.ravel()[order] * x.element_size()
+    lengths = np.broadcast_to(end - start, pixels.shape).ravel()[order] * x.element_size()
     work: Any = (ctypes.c_int64 * 4)(0, len(starts), starts.ctypes.data, lengths.ctypes.data)
     keep, n = (starts, lengths), threads.threads_for(x.nbytes)
 
