@@ -7,7 +7,8 @@ from typing import ClassVar, Literal, Unpack
 from augdrop.checks import check_choice, check_positive, check_range
 from augdrop.citation import Citation
 from augdrop.fills import Partner
-from augdrop.regions.random_boxes import BetaBoxes, MinMaxBoxes
+from augdrop.regions.beta_boxes import BetaBoxes
+from augdrop.regions.random_boxes import MinMaxBoxes
 from augdrop.transforms.options import MixOptions
 from augdrop.transforms.regional import RegionalDropout
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from augdrop import regions
+from augdrop.regions.beta_boxes import cutmix_box
 from augdrop.regions.boxes import Boxes
-from augdrop.regions.random_boxes import below, centred_box, cutmix_box, erasing_sides
+from augdrop.regions.random_boxes import below, centred_box, erasing_sides
 from tests.regions.cases import draws
 
 N = 20_000
