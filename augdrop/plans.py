@@ -19,6 +19,9 @@ from augdrop.plan import VERSION, Plan
 class Plans:
     """The plans of a composition's members, in order.
 
+    Of a video some members may have a plan for each sample and others (``per_frame``) one for each frame: all that is
+    asked of `Plans` is then for each frame.
+
     Args:
         kind: ``"chain"`` (one after the other) or ``"choice"`` (no sample is hit by more than one).
         plans: one for each member.
@@ -28,12 +31,16 @@ class Plans:
     plans: tuple[Plan | Plans, ...]
 
     def __len__(self) -> int:
-        return len(self.plans[0])
+        return max(len(p) for p in self.plans)
+
+    def _spread(self, values: Tensor) -> Tensor:
+        """A member's values for each sample, for as many frames as other members have plans for."""
+        return values if len(values) == len(self) else values.repeat_interleave(len(self) // len(values), 0)
 
     @property
     def hit(self) -> Tensor:
         """bool ``[B]``: is the sample hit by any member?"""
-        return torch.stack([p.hit for p in self.plans]).any(0)
+        return torch.stack([self._spread(p.hit) for p in self.plans]).any(0)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -41,7 +48,7 @@ class Plans:
 
     def mask(self) -> Tensor:
         """bool ``[B, H, W]``, True where any member drops or replaces."""
-        return torch.stack([p.mask() for p in self.plans]).any(0)
+        return torch.stack([self._spread(p.mask()) for p in self.plans]).any(0)
 
     def area(self) -> Tensor:
         """Pixels dropped or replaced by any member, int64 ``[B]``."""
@@ -50,7 +57,7 @@ class Plans:
     @property
     def lam(self) -> Tensor:
         """Each sample's own share, float64 ``[B]``: of a choice that of the chosen member, of a chain the product."""
-        return torch.stack([p.lam for p in self._told()]).prod(0)
+        return torch.stack([self._spread(p.lam) for p in self._told()]).prod(0)
 
     @property
     def partner(self) -> Tensor | None:
@@ -60,7 +67,9 @@ class Plans:
             return None
         partner = torch.arange(len(self))
         for p in mixing:
-            partner = torch.where(p.hit, p.partner, partner)  # type: ignore[arg-type]
+            frames = len(self) // max(1, len(p))
+            theirs = self._spread(p.partner * frames) + torch.arange(len(self)) % max(1, frames)  # type: ignore[operator]
+            partner = torch.where(self._spread(p.hit), theirs, partner)
         return partner
 
     @property
@@ -71,7 +80,7 @@ class Plans:
         opacity = torch.ones(len(self), dtype=torch.float64)
         for p in self._told():
             if p.opacity is not None:
-                opacity = torch.where(p.hit, p.opacity, opacity)
+                opacity = torch.where(self._spread(p.hit), self._spread(p.opacity), opacity)
         return opacity
 
     def _told(self) -> list[Plan | Plans]:
@@ -135,7 +144,9 @@ def _told(plan: Plan | Plans) -> Plan | Plans:
 
 
 def restrict(plan: Plan | Plans, chosen: Tensor) -> Plan | Plans:
-    """The same plan with only the ``chosen`` samples (bool ``[B]``) hit."""
+    """The same plan with only the ``chosen`` samples (bool ``[B]``), or all of their frames, hit."""
     if isinstance(plan, Plans):
         return dataclasses.replace(plan, plans=tuple(restrict(p, chosen) for p in plan.plans))
+    if len(plan) != len(chosen):
+        chosen = chosen.repeat_interleave(len(plan) // len(chosen))
     return dataclasses.replace(plan, hit=plan.hit & chosen)

@@ -98,7 +98,8 @@ def _there(made: Tensor, x: Tensor) -> Tensor:
 
 @_transform.register_fake
 def _(x: Tensor, handle: int, keys: Tensor | None, epoch: Tensor | None, grad: bool) -> tuple[Tensor, Tensor, Tensor]:
-    frames = x.shape[1] if x.ndim == 5 and getattr(_live[handle], "per_frame", False) else 1
+    per_frame = any(getattr(t, "per_frame", False) for t in _live[handle].modules())
+    frames = x.shape[1] if x.ndim == 5 and per_frame else 1
     n = 1 if x.ndim == 3 else x.shape[0] * frames
     mask = x.new_empty((n if grad else 0, *x.shape[-2:]), dtype=torch.bool)
     return torch.empty_like(x), mask, x.new_empty((3, n if _live[handle].mixes else 0), dtype=torch.int64)

@@ -222,10 +222,7 @@ class OneOf(_Composition):
         plans = []
         for i, t in enumerate(self.members):
             plan = t.decide(x, self._draws_of(t, draws), partners=partners if t.mixes else None, **_meant_for(t, given))
-            chosen = torch.from_numpy(choice == i)
-            if len(plan.hit) != len(chosen):
-                chosen = chosen.repeat_interleave(len(plan.hit) // len(chosen))
-            plans.append(restrict(plan, chosen))
+            plans.append(restrict(plan, torch.from_numpy(choice == i)))
         return Plans("choice", tuple(plans))
 
     plan = Compose.plan
@@ -248,7 +245,8 @@ class OneOf(_Composition):
         if not simple and not inplace:
             result = x.clone() if out is None else out.copy_(x)
         for t, p in nested:
-            hit = p.hit.to(x.device).view(-1, *[1] * (x.ndim - 1)) if x.ndim > 3 else p.hit.to(x.device)
+            hit = p.hit.to(x.device)
+            hit = hit.view(len(x), -1, *[1] * (x.ndim - 2))[:, :1] if x.ndim > 3 else hit  # frames share a choice
             spliced = torch.where(hit, t.apply(original, p), result)
             result = spliced if grad else result.copy_(spliced)
         return result
