@@ -21,6 +21,8 @@ class Mixup(RegionalDropout):
     """Blend each sample with another: ``λ`` of itself, ``1 - λ`` of its partner, λ ~ Beta(alpha, alpha).
 
     In the algebra: a partner fill of the whole image, at partial opacity. Integer images are rounded to the nearest.
+    λ is drawn on the odd multiples of 2**-15, where float32 mixes bytes without an error and without a tie: whatever
+    computes the mean, and in whatever order, gets the same pixels, and labels weigh what pixels weigh.
 
     Args:
         alpha: parameter of the Beta law, > 0; the paper uses 0.2 for ImageNet and 1 for CIFAR.
@@ -59,4 +61,5 @@ class Mixup(RegionalDropout):
 @njit(cache=True, nogil=True)
 def _opacities(stream, keys, epochs, power, table, out):
     for b in range(len(keys)):
-        out[b] = 1.0 - quantile(uniform_pair(stream, keys[b], epochs[b], FIRST)[0], power, table)
+        weight = 1.0 - quantile(uniform_pair(stream, keys[b], epochs[b], FIRST)[0], power, table)
+        out[b] = (2.0 * min(np.floor(weight * 2**14), 2.0**14 - 1) + 1) / 2**15
