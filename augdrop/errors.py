@@ -6,6 +6,10 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+_LONGEST = 300
+"""Characters of a bad value that an error shows: a batch that was passed in its place does not bury what to do."""
+
+
 class AugDropError(ValueError):
     """Raised at the edge for every bad argument, sample or file; nothing has been changed when it is raised."""
 
@@ -17,7 +21,10 @@ def fail(where: str, *, got: object, expected: str, fix: str) -> AugDropError:
         >>> print(fail("Cutout: p", got=1.5, expected="a probability in [0, 1]", fix="Pass p=1.0 for every sample."))
         Cutout: p: got 1.5; expected a probability in [0, 1]. Pass p=1.0 for every sample.
     """
-    return AugDropError(f"{where}: got {got}; expected {expected}. {fix}")
+    shown = str(got)
+    if len(shown) > _LONGEST:
+        shown = f"{shown[:_LONGEST]} …"
+    return AugDropError(f"{where}: got {shown}; expected {expected}. {fix}")
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:

@@ -220,9 +220,20 @@ class Shape:
         return self.shape[0]
 
 
-@lru_cache(256)
 def unseen(shape: tuple[int, ...]) -> tuple[Tensor, int]:
     """A `Shape` that passes for images, and how many samples they are."""
+    if isinstance(shape, (Tensor, np.ndarray)):
+        raise fail(
+            "plan: shape",
+            got=f"images {tuple(shape.shape)}",
+            expected="their sizes, as integers",
+            fix="Pass images.shape; to decide and apply at once, call the transform.",
+        )
+    return _unseen(tuple(shape))
+
+
+@lru_cache(256)
+def _unseen(shape: tuple[int, ...]) -> tuple[Tensor, int]:
     images = cast(Tensor, Shape(shape))
     return images, batch_size(images)
 

@@ -114,7 +114,7 @@ class Compose(_Composition):
 
     def plan(self, shape: tuple[int, ...], *, keys: Any = None, epoch: Any = None, **given: Any) -> Plans:
         """Decide for images of ``shape`` without seeing them; see `RegionalDropout.plan`."""
-        images, batch = unseen(tuple(shape))
+        images, batch = unseen(shape)
         return self.decide(images, self.draws(batch, keys, epoch), **given)
 
     def apply(

@@ -121,7 +121,7 @@ class RegionalDropout(Transform):
             epoch: one integer, or ``[B]``.
             given: inputs of the method, such as ``scores`` for Attentive CutMix.
         """
-        images, batch = unseen(tuple(shape))
+        images, batch = unseen(shape)
         return self.decide(images, self.draws(batch, keys, epoch), **given)
 
     def decide(self, x: Tensor, draws: Draws, *, partners: Tensor | None = None, **given: Any) -> Plan:

@@ -44,5 +44,6 @@ def test_only_weights_that_are_exact_are_taken():
 
 @pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0, 50.0])
 def test_mixup_draws_such_weights(alpha):
-    opacity = ad.Mixup(alpha=alpha).plan((4000, 3, 8, 8), keys=range(4000)).opacity.numpy()
-    assert all(numerator(w) for w in opacity)
+    opacity = ad.Mixup(alpha=alpha).plan((4000, 3, 8, 8), keys=range(4000)).opacity
+    assert opacity is not None
+    assert all(numerator(w) for w in opacity.numpy())

@@ -4,6 +4,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import augdrop as ad
 from augdrop import AugDropError
@@ -35,3 +36,19 @@ def test_what_is_right_stays_so():
     assert ad.GridMask(period=(2, 1.0)).where.period == (2, 1.0)  # type: ignore[attr-defined]
     assert ad.OneOf([ad.Cutout()], weights=np.array([2.0])).weights == [2.0]
     assert len(ad.Compose(t for t in (ad.Cutout(), ad.Cutout())).members) == 2
+
+
+@pytest.mark.parametrize(
+    "images", [torch.rand(4, 3, 8, 8), torch.rand(3, 8, 8), np.zeros((3, 8, 8))], ids=["4-D", "3-D", "array"]
+)
+@pytest.mark.parametrize("t", [ad.Cutout(), ad.OneOf([ad.Cutout(), ad.CutMix()])], ids=["one", "several"])
+def test_images_are_not_a_shape(t, images):
+    with pytest.raises(AugDropError, match=r"Pass images\.shape") as found:
+        t.plan(images)
+    assert len(str(found.value)) < 300
+
+
+def test_errors_do_not_show_whole_batches():
+    with pytest.raises(AugDropError) as found:
+        ad.Cutout(p=torch.rand(5000))  # pyright: ignore[reportArgumentType]
+    assert len(str(found.value)) < 1000
