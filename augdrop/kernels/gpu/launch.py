@@ -24,6 +24,9 @@ _WIDE = {torch.float32: tl.float32, torch.float64: tl.float64}
 
 Strides = tuple[int, ...]
 
+_GROUP = 32
+"""Samples that the chain kernel reads together, at the most: 256 threads then have 128 bytes of each."""
+
 OPTIONS = {"num_stages": 1, "enable_fp_fusion": False}
 """Of all kernels: products and sums are rounded one by one, as on the CPU."""
 
@@ -147,10 +150,12 @@ def chaining(
     numbers |= walk | _region(params.numel() // b, bits.shape) | _strides("x", x.shape, x.stride(), lie)
     constants = {
         "KIND": kind, "BLEND": blends, "FORM": _FORMS.get(x.dtype, INTEGER) if blends else INTEGER,
-        "WIDE": _WIDE[working_type(x.dtype)] if blends else None, **lie, "ROWS": (rows := _rows(lie["VEC"], 2, 1)),
+        "WIDE": _WIDE[working_type(x.dtype)] if blends else None, **lie, "ROWS": (rows := _rows(lie["VEC"], 8, 1)),
     }  # fmt: skip
-    numbers["tiles"] = triton.cdiv(h * w * lie["K"], rows * lie["VEC"])
-    return Launch(chain_kernel.chain, numbers["tiles"] * t * walk["channels"], numbers, constants, 2)
+    # Few samples leave a program room for more of each.
+    numbers["vectors"] = vectors = rows // min(_GROUP, rows, triton.next_power_of_2(b))
+    numbers["tiles"] = triton.cdiv(h * w * lie["K"], vectors * lie["VEC"])
+    return Launch(chain_kernel.chain, numbers["tiles"] * t * walk["channels"], numbers, constants, 8)
 
 
 def averaging(x: Tensor, hit: Tensor) -> tuple[Launch, Tensor]:

@@ -57,7 +57,7 @@ def paint(
     if is_hit:
         drops, which = dropped(
             region + sample * n_params, bits + sample * bit_sample, n_params, bit_rows, bit_columns, height, width,
-            element, y, column, inside, top, bottom, KIND, K,
+            element, y, column, inside, top, bottom, KIND, K, False,
         )  # fmt: skip
     own, other = some(drops == 0) & inside, some(drops) & inside
     busy = tl.max(some(drops).to(tl.int32)) != 0 if FILL == NOISE else True

@@ -16,9 +16,16 @@ def tile(
     Returns the elements, the number of each vector's first, row and column of each, whether they are inside, and the
     first and last row. ``WHOLE``: vectors divide rows. ``EVEN``: they divide the plane.
     """
-    line = width * K
     start = number * (ROWS * VEC)
     first = start + tl.arange(0, ROWS)[:, None] * VEC
+    element, y, column, inside = elements(first, height, width, K, WHOLE, EVEN, VEC)
+    return element, first, y, column, inside, start // (width * K), (start + (ROWS * VEC - 1)) // (width * K)
+
+
+@triton.jit
+def elements(first, height, width, K: tl.constexpr, WHOLE: tl.constexpr, EVEN: tl.constexpr, VEC: tl.constexpr):
+    """Of vectors that begin at ``first [ROWS, 1]``: the elements, row and column of each, whether they are inside."""
+    line = width * K
     lane = tl.arange(0, VEC)[None, :]
     element = first + lane
     if WHOLE:
@@ -27,8 +34,7 @@ def tile(
     else:
         y = element // line
         column = element - y * line
-    inside = (first if EVEN else element) < height * line
-    return element, first, y, column, inside, start // line, (start + (ROWS * VEC - 1)) // line
+    return element, y, column, (first if EVEN else element) < height * line
 
 
 @triton.jit

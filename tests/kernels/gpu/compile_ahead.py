@@ -153,7 +153,9 @@ def _compiled(number: int) -> dict[str, Any]:
     widths: dict[str, list[int]] = {"ld": [], "st": []}
     for what, many, bits in _GLOBAL.findall(binary.asm["ptx"]):
         widths[what].append(int(many or 1) * int(bits))
-    return about | numbers | widths | {"barriers": binary.asm["ptx"].count("bar.sync")}
+    # Between the last load before a store and that store.
+    behind = binary.asm["ptx"].partition("st.global")[0].rpartition("ld.global")[2]
+    return about | numbers | widths | {"barrier": "bar.sync" in behind}
 
 
 def _told(command: list[Any], about: bytes) -> str:
@@ -182,7 +184,7 @@ def faults(results: list[dict[str, Any]]) -> list[str]:
             continue
         if r["spilled"]:
             lines.append(f"{name}: spills {r['spilled']} bytes at {r['reg']} registers")
-        if r["kernel"] == "chain" and not r["barriers"]:
+        if r["kernel"] == "chain" and not r["barrier"]:
             lines.append(f"{name}: writes what another thread may still read")
         if r["wide"] and (max(r["st"]) < 128 or (r["wide"] == "stores" and min(r["st"]) < 128)):
             lines.append(f"{name}: stores of {sorted(set(r['st']))} bits")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import augdrop as ad
 from augdrop import fills
 from augdrop.kernels.dispatch import apply, use_backend
 from augdrop.kernels.gpu import launch
@@ -30,6 +31,21 @@ def test_pairings(pairing, p):
     x, partner = images("contiguous", torch.uint8, 6, SMALL), torch.tensor(PAIRINGS[pairing])
     where, opacity = ("everywhere", opacities(6)) if p == 1 else ("boxes", None)
     paste(x, plan_for(WHERES[where], fills.Partner(), 6, SMALL, p, partner, opacity))
+
+
+@pytest.mark.parametrize("pairing", PAIRINGS)
+@pytest.mark.parametrize("group", [1, 2, 4])
+def test_rings_that_one_group_begins_and_another_ends(pairing, group, monkeypatch):
+    monkeypatch.setattr(launch, "_GROUP", group)
+    x, partner = images("contiguous", torch.float32, 6, SMALL), torch.tensor(PAIRINGS[pairing])
+    paste(x, plan_for(WHERES["boxes"], fills.Partner(), 6, SMALL, 1, partner))
+
+
+@pytest.mark.parametrize("per", ["sample", "pair"])
+def test_more_samples_than_a_group_has(per):
+    n = 2 * launch._GROUP + 5
+    x = images("contiguous", torch.uint8, n, (7, 9))
+    paste(x, ad.CutMix(per=per, p=0.9 if per == "pair" else 1.0, seed=0).plan(x.shape, keys=range(n)))
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "crop", "video", "transposed"])

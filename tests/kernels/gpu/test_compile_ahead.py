@@ -46,7 +46,7 @@ def test_nothing_spills(results):
 
 def test_partners_in_place_are_written_behind_a_barrier(results):
     # Which no interpreter can miss: it runs one thread after the other.
-    assert all(r["barriers"] for r in results if r["kernel"] == "chain")
+    assert all(r["barrier"] for r in results if r["kernel"] == "chain")
 
 
 def test_aligned_images_and_tokens_are_stored_in_whole_vectors(results):
