@@ -21,7 +21,7 @@ class Objects:
         segmentation: a class for each pixel, ``[..., H, W]``.
         keypoints: loose points ``[P, 2 or 3]``, or skeletons ``[K, ..., 2 or 3]`` of the objects: x, y, and as in COCO
             how visible: 0 is not labelled.
-        fields: other tensors with a row for each object: labels, scores, ids.
+        fields: other tensors with a row for each object: labels, scores, ids. ``area`` shrinks with mask or box.
         visible: bool ``[K]``: has the object passed the policies so far? Only where one flags.
         keypoints_visible: bool, a value for each point. Only where a policy flags.
     """

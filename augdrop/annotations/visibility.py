@@ -38,7 +38,7 @@ def look(objects: Objects, dropped: Tensor, policy: Policy, *, imported: bool, c
         hidden = _inside(objects.keypoints, dropped) ^ imported
         left = _point_policy(left, hidden, imported, policy)
     if not judged:
-        return left
+        return _measured(objects, left)
     bounds, turned = None, objects.boxes is not None and objects.boxes.shape[1] == 8
     if objects.masks is not None and masks is not None:
         total, seen = (_count(_pixels(m)) for m in (objects.masks, masks))
@@ -52,12 +52,34 @@ def look(objects: Objects, dropped: Tensor, policy: Policy, *, imported: bool, c
     if objects.boxes is not None and bounds is not None and (imported or policy.boxes == "shrink"):
         hurt, device = (there & ~whole)[:, None], objects.boxes.device
         left = dataclasses.replace(left, boxes=torch.where(hurt.to(device), bounds.to(objects.boxes), objects.boxes))
+    left = _measured(objects, left)
     stays = _stays(objects, total, seen, dropped, imported, policy)
     if policy.boxes != "keep" and policy.removed == "flag":
         stays, flags = there if imported else torch.ones_like(there), stays
         flags = flags.to(objects.device)
         left = dataclasses.replace(left, visible=flags if objects.visible is None else flags & objects.visible)
     return left if stays.all() else left.take(stays)
+
+
+def _measured(before: Objects, after: Objects) -> Objects:
+    """COCO's ``area`` of each object: less by the share that its mask lost, or where it has none its box."""
+    area, part = before.fields.get("area"), "boxes" if before.masks is None else "masks"
+    old, new = getattr(before, part), getattr(after, part)
+    if area is None or area.ndim != 1 or new is old:
+        return after
+    total, left = ((_extents(v) if part == "boxes" else _count(_pixels(v))).to(area.device) for v in (old, new))
+    scaled = area.double() * left / total
+    scaled = (scaled if area.is_floating_point() else scaled.round()).to(area.dtype)
+    return dataclasses.replace(after, fields=after.fields | {"area": torch.where(left == total, area, scaled)})
+
+
+def _extents(boxes: Tensor) -> Tensor:
+    """The areas of boxes, upright or turned, float64 ``[K]``."""
+    corners = boxes.double()
+    if boxes.shape[1] == 4:
+        return (corners[:, 2:] - corners[:, :2]).prod(1)
+    (x0, y0), (x1, y1) = ((corners[:, i + 4 : i + 6] - corners[:, i : i + 2]).unbind(1) for i in (0, 2))
+    return (x0 * y1 - x1 * y0).abs() / 2
 
 
 def _stays(objects: Objects, total: Tensor, seen: Tensor, dropped: Tensor, imported: bool, policy: Policy) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from numbers import Real
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from augdrop.annotations.objects import Objects
 from augdrop.errors import AugDropError, fail
 from augdrop.samples import edge, formats, roles
+from augdrop.samples.lists import NUMBER, lists_beside, numbers
 from augdrop.samples.roles import Column
 from augdrop.samples.tree import Path, at, leaves
 
@@ -31,16 +33,22 @@ class Annotated:
         parts: where the parts of `Objects` are, by name; flags only if an earlier transform has left some.
         fields: where the per-object fields are, by key.
         sizes: (H, W) of each sample's image.
+        lists: where lists with a value for each object are, by key.
+        starts: the number of each sample's first object, for these lists.
     """
 
     parts: dict[str, Column]
     fields: dict[str, Column]
     sizes: list[tuple[int, int]]
+    lists: dict[str, list[Path]] = dataclasses.field(default_factory=dict)
+    starts: list[int] = dataclasses.field(default_factory=list)
 
     @property
     def names(self) -> set[Path]:
-        """The places that are accounted for."""
-        return {column.name for column in (*self.parts.values(), *self.fields.values())}
+        """The places that are accounted for; of lists the beginnings of their values' places."""
+        columns = (*self.parts.values(), *self.fields.values())
+        beside = next(iter(self.parts.values())).name[:-1]
+        return {column.name for column in columns} | {(*beside, key) for key in self.lists}
 
     def read(self, root: Any, b: int) -> Objects:
         """The annotations of one sample."""
@@ -53,6 +61,11 @@ class Annotated:
             form = formats.format_of(leaf)
             if form != "XYXY":
                 fields[AS_GIVEN + form], parts[part] = value, formats.to_corners(value, form)
+        if self.lists:
+            given = {key: at(root, paths[b]) for key, paths in self.lists.items()}
+            fields[NUMBER] = self.starts[b] + torch.arange(len(next(iter(given.values()))))
+            if (area := numbers(given.get("area", [None]))) is not None:
+                fields["area"] = area
         return Objects(**parts, fields=fields)
 
     def write(self, root: Any, before: list[Objects], after: list[Objects], edits: dict[Path, Any]) -> None:
@@ -66,6 +79,13 @@ class Annotated:
                 forms = [formats.format_of(at(root, path)) for path in column.paths]
                 values = [(a, _as_given(b, a, f)) for (_, b), (a, _), f in zip(pairs, values, forms, strict=True)]
             _write(root, column, values, edits)
+        for key, paths in self.lists.items():
+            given = [value for path in paths for value in at(root, path)]
+            for path, (old, new) in zip(paths, pairs, strict=True):
+                if key == "area" and "area" in new.fields:
+                    edits[path] = new.fields["area"].tolist()
+                elif new.fields[NUMBER] is not old.fields[NUMBER]:
+                    edits[path] = [given[i] for i in new.fields[NUMBER].tolist()]
         for flag, anchors in FLAGS.items():
             flags = [getattr(new, flag) for new in after]
             if flag not in self.parts and flags and flags[0] is not None:
@@ -117,26 +137,14 @@ def unmovable(root: Any) -> dict[str, AugDropError]:
                 expected="'boxes' as x0, y0, x1, y1, or tv_tensors.BoundingBoxes with its format",
                 fix="Name or wrap them so, or pass Policy(boxes='keep').",
             )
-        elif roles.is_label_key(key) and not roles.is_array(leaf) and _beside_boxes(root, path[:-1]):
-            errors["boxes"] = fail(
-                f"boxes: {key}",
-                got="a list beside them, one of each object",
-                expected="a tensor or array, whose rows follow the boxes",
-                fix="Number the classes: torch.tensor(labels). Or pass Policy(boxes='keep').",
+        elif isinstance(leaf, Real) and isinstance(path[-1], int) and any(step in roles.MASKS for step in path):
+            errors["masks"] = fail(
+                "masks",
+                got="polygons, or runs, of numbers",
+                expected="instance masks [K, H, W]",
+                fix="Decode them first, as pycocotools.mask does, or pass Policy(masks='keep') to what erases.",
             )
     return errors
-
-
-def _beside_boxes(root: Any, path: Path) -> bool:
-    """Is there a list at a path, and are there as many boxes beside it?"""
-    for i in [i for i, step in enumerate(path) if isinstance(step, str)][-1:]:
-        for word in roles.BOXES:
-            try:
-                boxes = at(root, (*path[:i], word, *path[i + 1 :]))
-            except (KeyError, IndexError, TypeError):
-                continue
-            return isinstance(at(root, path), list) and roles.is_array(boxes) and len(boxes) == len(at(root, path))
-    return False
 
 
 def row_of(leaf: Any, column: Column, b: int) -> Tensor:
@@ -204,7 +212,9 @@ def _with_fields(
             lengths = [tuple(at(root, path).shape)[column.stacked :][:1] for path in column.paths]
             if lengths == [(count,) for count in counts]:
                 gathered.fields[str(column.name[-1])] = column
-    return gathered
+    lists = lists_beside(root, anchor, counts)
+    starts = [0, *itertools.accumulate(count or 0 for count in counts)]
+    return dataclasses.replace(gathered, lists=lists, starts=starts)
 
 
 def _flag_name(name: Path) -> Path:

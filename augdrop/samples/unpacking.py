@@ -4,6 +4,8 @@ Inputs are tensors, (image, label) pairs, dicts, or nested structures of these i
 PIL images or NumPy arrays H×W×C. They are one sample (an image of three axes, or a PIL image); or a batch (an image
 leaf with a batch axis, or a list of images; beside it labels ``[B]``, masks ``[B, H, W]``, and lists of B boxes,
 instance masks, keypoints or dicts of them); or a list of samples, of several sizes if need be.
+
+Beside boxes, instance masks or skeletons, tensors and lists with a value for each object go and come with them.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ def unpack(inputs: tuple[Any, ...], labels_getter: Any = "default") -> Batch:
             sizes[b] = (group.images.shape[-2], group.images.shape[-1])
     frames = groups[0].images.shape[1] if groups and groups[0].images.ndim == 5 else None
     homes = annotated(root, found, sizes, frames)
-    taken = {name for home in homes for name in home.names}
+    ours = {name for home in homes for name in home.names}
+    taken = {name for name in found if any(name[:depth] in ours for depth in range(1, len(name) + 1))}
     label = None if labels_getter is None else _label(root, where, found, taken, labels_getter)
     keys = next((_keys(root, c) for c in found.values() if roles.role(c.name, at(root, c.path)) == "keys"), None)
     rest = [c for c in found.values() if c.name not in taken and roles.key_of(c.name) not in roles.PER_IMAGE]

@@ -80,7 +80,6 @@ def test_one_grey_array_is_told_to_add_its_channel():
     [
         ({"bboxes": [[1, 2, 5, 8], [0, 0, 3, 3]]}, "boxes: got a list of numbers; .* torch.tensor"),
         ({"bbox": torch.ones(2, 4)}, "boxes: got 'bbox', which may be x, y, w, h"),
-        ({"boxes": torch.ones(2, 4), "labels": ["cat", "dog"]}, "boxes: labels: got a list beside them"),
         ({"keypoints": [(3.0, 4.0)]}, "keypoints: got a list of numbers; .* torch.tensor"),
     ],
 )
@@ -95,6 +94,14 @@ def test_what_no_drop_can_change_stays_under_keep_and_is_an_error_otherwise(anno
     if "keypoints" not in annotation:
         with pytest.raises(AugDropError, match=message):
             ad.RandomErasing(objects="only", p=1.0)(whole)
+
+
+def test_polygons_cannot_be_cut():
+    whole = {"image": images(), "boxes": torch.tensor([[2.0, 1, 8, 5]]), "segmentation": [[[2.0, 1, 8, 1, 8, 5]]]}
+    assert run(whole)["segmentation"] == whole["segmentation"]
+    for policy, mixes in ((Policy(masks="cut"), False), (None, True)):
+        with pytest.raises(AugDropError, match="masks: got polygons, or runs, of numbers"):
+            run([whole, whole], policy=policy, mixes=mixes)
 
 
 def test_boxes_in_one_tensor_cannot_differ_in_number():
