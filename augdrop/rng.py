@@ -54,6 +54,10 @@ class Draws(NamedTuple):
         _header(stream, keys, epochs, chances, hit, noise)
         return hit, noise
 
+    def noise(self) -> np.ndarray:
+        """Block 1: the key of each sample's noise, int64 ``[B]``."""
+        return self.words(1, first=1)[:, 0].view(INT64)
+
     def order(self) -> np.ndarray:
         """Block 0: by what the samples of a batch are put in order, float64 ``[B]``."""
         return self.uniforms(2, first=0)[:, 1]

@@ -32,6 +32,14 @@ def test_a_tensor_is_made_once_and_shares_its_array():
     assert region.area().tolist() == [12]
 
 
+def test_an_array_that_is_yet_to_be_drawn_is_drawn_once():
+    calls = []
+    region = Boxes.drawn({"boxes": lambda: calls.append(1) or np.array([[[0, 0, 2, 3]]])}, size=(4, 4))
+    assert not calls
+    assert region.arrays("boxes")[0].tolist() == region.boxes.tolist() == [[[0, 0, 2, 3]]]
+    assert len(calls) == 1
+
+
 @pytest.mark.parametrize("cls", [ad.CutMix, ad.Mixup, ad.GridMask, ad.HideAndSeek, ad.DropBlock, ad.PixelDropout])
 def test_drawn_plans_are_plans(cls):
     whole = eager(decided(cls))

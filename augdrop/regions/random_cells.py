@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numba import njit
+from numba import carray, njit  # pyright: ignore[reportPrivateImportUsage]
 from torch import Tensor
 
 from augdrop.beta import quantiles
@@ -115,7 +115,7 @@ class TopCells:
         if not scores.is_cpu:
             whose = scores[torch.from_numpy(of).to(scores.device)]
             return Cells.even(size, top_cells(whose, torch.from_numpy(np.broadcast_to(k, count).copy())))
-        cells = np.empty((count, rows, columns), np.bool_)
+        cells = np.empty((count, rows, columns), BOOL)
         strongest(on_host(scores), of, k, cells)
         return Cells.drawn({"cells": cells, "span": _spans(size, count)}, size=size)
 
@@ -135,11 +135,9 @@ def _spans(size: tuple[int, int], n: int) -> np.ndarray:
     return np.full((n, 2), size, np.int64)
 
 
-def on_host(scores: Tensor) -> np.ndarray:
-    """A score map on the host as float32 or float64."""
-    if scores.dtype not in (torch.float32, torch.float64):
-        scores = scores.double()
-    return np.ascontiguousarray((scores.detach() if scores.requires_grad else scores).numpy())
+def on_host(scores: Tensor) -> Tensor:
+    """A score map on the host, dense, as float32 or float64."""
+    return (scores if scores.dtype in _TOP else scores.double()).contiguous()
 
 
 def top_cells(scores: Tensor, k: Tensor) -> Tensor:
@@ -161,9 +159,10 @@ def top_cells(scores: Tensor, k: Tensor) -> Tensor:
     return (rank < k).view(scores.shape)
 
 
-def strongest(maps: np.ndarray, of: np.ndarray, k: np.ndarray, out: np.ndarray) -> None:
-    """Mark in ``out[b]`` the ``k[b]`` largest scores of ``maps[of[b]]``; on a device the check would wait for it."""
-    if not _top(maps, of, k, out):
+def strongest(scores: Tensor, of: np.ndarray, k: np.ndarray, out: np.ndarray) -> None:
+    """Mark in ``out[b]`` the ``k[b]`` largest of ``scores[of[b]]``; on a device the check would wait for it."""
+    # By address: an array of a tensor takes longer to make than a few maps to read.
+    if not _TOP[scores.dtype](scores.data_ptr(), scores.numel(), of, k, out):
         raise fail(
             "scores", got="NaN or infinite scores", expected="finite numbers", fix="Mend the extractor (or its input)."
         )
@@ -171,13 +170,13 @@ def strongest(maps: np.ndarray, of: np.ndarray, k: np.ndarray, out: np.ndarray) 
 
 @njit(cache=True, nogil=True)
 def _top(maps, of, k, out):
-    wrong, every = 0, maps.reshape(-1)
-    for i in range(len(every)):
-        wrong += not abs(every[i]) < np.inf
+    wrong, n = 0, out.shape[1] * out.shape[2]
+    for i in range(len(maps)):
+        wrong += not abs(maps[i]) < np.inf
     if wrong:
         return False
     for b in range(len(out)):
-        scores, chosen = maps[of[b]].reshape(-1), out[b].reshape(-1)
+        scores, chosen = maps[of[b] * n : (of[b] + 1) * n], out[b].reshape(-1)
         count = max(k[b if len(k) > 1 else 0], 0)
         least = _largest(scores, count) if count > 0 else np.inf
         extra = -count
@@ -191,6 +190,19 @@ def _top(maps, of, k, out):
                 chosen[i] = False
                 extra -= 1
     return True
+
+
+@njit(cache=True, nogil=True)
+def _top32(at, n, of, k, out):
+    return _top(carray(pointer(at, np.float32), n), of, k, out)
+
+
+@njit(cache=True, nogil=True)
+def _top64(at, n, of, k, out):
+    return _top(carray(pointer(at, np.float64), n), of, k, out)
+
+
+_TOP = {torch.float32: _top32, torch.float64: _top64}
 
 
 @njit(cache=True, nogil=True)
@@ -218,7 +230,7 @@ def check_scores(scores: Tensor, batch: int) -> Tensor:
     elif maps.ndim == 2:
         maps = maps[None]
     shape = maps.shape
-    if len(shape) != 3 or shape[0] != batch or 0 in shape[1:]:
+    if not (len(shape) == 3 and shape[0] == batch and shape[1] and shape[2]):
         flat = scores.ndim == 2 and len(scores) == batch
         fix = "Unflatten a score a patch: scores.unflatten(1, (h, w))." if flat else "Score this very batch."
         raise fail("scores", got=tuple(scores.shape), expected=f"[{batch}, h, w], one map a sample", fix=fix)

@@ -127,12 +127,16 @@ class RegionalDropout(Transform):
     def decide(self, x: Tensor, draws: Draws, *, partners: Tensor | None = None, **given: Any) -> Plan:
         shape, p = x.shape, self.p
         size = (shape[-2], shape[-1])
-        hit, noise = draws.header(_chances(p, draws.epochs) if callable(p) else _chance(p))
+        if p == 1:  # nothing to draw: the keys of noise are for the few fills that ask
+            hit, noise = _everyone(len(draws.keys)).copy(), draws.noise
+        else:
+            hit, noise = draws.header(_chances(p, draws.epochs) if callable(p) else _chance(p))
         partner = opacity = None
         if self.mixes:
             hit, draws, partner = self._paired(hit, draws, partners is not None)
         if self.per_frame and len(shape) == 5:
-            draws, hit, noise, partner = _each_frame(draws, shape[1], hit, noise, partner)
+            draws, hit, partner = _each_frame(draws, shape[1], hit, partner)
+            noise = draws.noise
         if self._blind and not given:
             region = self.where.sample(draws, size)
         else:
@@ -260,6 +264,11 @@ def _chances(p: Callable[[Any], Any], epochs: np.ndarray) -> np.ndarray:
     return np.atleast_1d(np.asarray(p(epochs), np.float64))
 
 
+@lru_cache(64)
+def _everyone(n: int) -> np.ndarray:
+    return np.ones(n, np.bool_)
+
+
 _NOBODY, _FIRST = np.zeros(1, np.bool_), np.zeros(1, np.int64)
 """A sample alone has no partner."""
 
@@ -267,12 +276,12 @@ _FRAMES = stream_key(0, "frames")
 
 
 def _each_frame(
-    draws: Draws, frames: int, hit: np.ndarray, noise: np.ndarray, partner: np.ndarray | None
-) -> tuple[Draws, np.ndarray, np.ndarray, np.ndarray | None]:
+    draws: Draws, frames: int, hit: np.ndarray, partner: np.ndarray | None
+) -> tuple[Draws, np.ndarray, np.ndarray | None]:
     """From samples to frames: each frame has a key of its own, and its sample's chance and partner."""
     number = np.tile(np.arange(frames), len(draws))
     keys = Draws(_FRAMES, draws.keys.repeat(frames), number).words()[:, 0].view(np.int64)
     each = Draws(draws.stream, keys, draws.epochs.repeat(frames))
     if partner is not None:
         partner = partner.repeat(frames) * frames + number
-    return each, hit.repeat(frames), each.words(1, first=1)[:, 0].view(np.int64), partner
+    return each, hit.repeat(frames), partner

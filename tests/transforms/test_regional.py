@@ -27,6 +27,15 @@ def test_a_sampler_of_ones_own():
     assert (y.sort(1).values[:, -2:] == 0.5).all()
 
 
+@pytest.mark.parametrize("name", ad.METHODS)
+@pytest.mark.parametrize("batch", [1, 5])
+def test_a_chance_of_one_draws_what_any_chance_does(name, batch):
+    given = {"scores": torch.rand(batch, 4, 4)} if ad.METHODS[name]().uses_pixels else {}
+    plans = [ad.METHODS[name](p=p, seed=0).plan((batch, 3, 48, 64), keys=range(batch), **given) for p in (1, 1 - 1e-16)]
+    assert plans[0] == plans[1]
+    assert plans[0].noise.tolist() == plans[1].noise.tolist() != [0] * batch
+
+
 @pytest.mark.parametrize(
     ("fill", "check"),
     [
