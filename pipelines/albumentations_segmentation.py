@@ -11,11 +11,11 @@ import albumentations as A
 import numpy as np
 import torch
 from albumentations.pytorch import ToTensorV2
-from common import arguments, preview, report, speed
+from common import arguments, compare, preview
 from PIL import Image
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
-from torchvision_detection import coins
+from torchvision_detection import FOLDER, with_masks
 
 import augdrop as ad
 
@@ -71,9 +71,8 @@ def drawn(batch):
 
 
 def main():
-    args = arguments(__doc__, batch=16, workers=2)
-    if hasattr(args, "folder"):  # nothing was given
-        args.data = coins(args.data, args.images)
+    args = arguments(__doc__, folder=FOLDER, batch=16, workers=2)
+    args.data = with_masks(args)
 
     policy = ad.Policy(masks="fill", mask_fill=IGNORED)
     holes = ad.CoarseDropout((4, 8), (0.1, 0.2), (0.1, 0.2), fill="mean", seed=0, annotations=policy)
@@ -83,7 +82,7 @@ def main():
     dropped = ad.keyed(Segments(args.data, args.images, augmentation(ad.to_albumentations(holes))), attach=True)
     keep = {"batch_size": args.batch, "num_workers": args.workers, "persistent_workers": args.workers > 0}
     loaders = DataLoader(plain, **keep), DataLoader(dropped, collate_fn=ad.collate(mix), **keep)
-    report(*(speed(lambda batches=batches: epoch(batches)) for batches in loaders))
+    compare(epoch, *loaders)
 
     # Six samples as they are, with holes, and with holes and mixed.
     rows, few = [], min(6, len(plain))

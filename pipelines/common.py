@@ -13,12 +13,10 @@ from sklearn.datasets import load_sample_images
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
-def arguments(description, images=256, **defaults):
-    """The command line of a pipeline; ``defaults`` adds ``--name VALUE`` options."""
+def arguments(description, images=256, folder="a folder of class folders", **defaults):
+    """The command line of a pipeline, which wants ``folder`` as data; ``defaults`` adds ``--name VALUE`` options."""
     parser = argparse.ArgumentParser(description=description.split("\n\n")[0])
-    parser.add_argument(
-        "--data", type=Path, help="a folder of class folders; by default photographs that packages ship"
-    )
+    parser.add_argument("--data", type=Path, help=f"{folder}; by default photographs that packages ship")
     parser.add_argument("--out", type=Path, default=Path("pipeline-output"), help="where the preview picture goes")
     parser.add_argument(
         "--images", type=int, default=images, help=f"how many images to run through, {images} by default"
@@ -59,7 +57,7 @@ def photographs(folder, count):
 
 def files(folder, count=None):
     """``count`` image files of all classes with their class numbers, in the order of their paths; and the classes."""
-    classes = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    classes = sorted(p.name for p in folder.glob("*") if p.is_dir())
     found = [(p, c) for c, name in enumerate(classes) for p in sorted((folder / name).rglob("*"))]
     found = [(p, c) for p, c in found if p.suffix.lower() in SUFFIXES]
     if not found:
@@ -68,12 +66,23 @@ def files(folder, count=None):
     return [found[i * len(found) // count] for i in range(count)], classes
 
 
-def speed(run):
-    """Images a second of ``run()``, which does an epoch and returns how many images it saw; a first one warms up."""
-    run()
-    start = time.perf_counter()
-    seen = run()
-    return seen / (time.perf_counter() - start)
+def compare(epoch, without, with_stage):
+    """Print images a second without and with a stage; ``epoch`` goes through either, and returns how many it saw.
+
+    After an epoch to warm up they take turns, five at most, and the fastest of each counts: whatever else the
+    machine does can only make an epoch slower.
+    """
+    loaders, best = (without, with_stage), [0.0, 0.0]
+    for loader in loaders:
+        epoch(loader)
+    begin = time.perf_counter()
+    for _ in range(5):
+        for i, loader in enumerate(loaders):
+            start = time.perf_counter()
+            best[i] = max(best[i], epoch(loader) / (time.perf_counter() - start))
+        if time.perf_counter() - begin > 10:
+            break
+    report(*best)
 
 
 def report(without, with_stage):

@@ -8,7 +8,7 @@ very same stage then adds DALI's own GPU operators to the graph instead of calli
 
 import numpy as np
 import torch
-from common import arguments, files, preview, report, speed
+from common import arguments, compare, files, preview
 from nvidia.dali import fn
 from nvidia.dali.pipeline import pipeline_def
 from nvidia.dali.plugin.pytorch import DALIClassificationIterator, LastBatchPolicy
@@ -51,7 +51,7 @@ def main():
         )
 
     plain, ours = loader(), loader(stage)
-    report(*(speed(lambda batches=it: sum(len(b["data"]) for [b] in batches)) for it in (plain, ours)))
+    compare(lambda batches: sum(len(b["data"]) for [b] in batches), plain, ours)
 
     model, normalize = resnet18(num_classes=len(classes)), v2.Normalize([0.5] * 3, [0.25] * 3)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)

@@ -6,7 +6,7 @@ file's number as its label, which is the key; its class comes from a table.
 
 import nvidia.dali.experimental.dynamic as ndd
 import torch
-from common import arguments, files, preview, report, speed
+from common import arguments, compare, files, preview
 from torch import nn
 from torchvision.models import resnet18
 
@@ -49,7 +49,7 @@ def main():
     erase = ad.to_dali(ad.RandomErasing(p=0.5, seed=0), padded=True)
 
     plain, ours = Batches(items, args.batch), Batches(items, args.batch, [mix, erase])
-    report(*(speed(lambda batches=b: sum(len(x) for x, _ in batches)) for b in (plain, ours)))
+    compare(lambda batches: sum(len(x) for x, _ in batches), plain, ours)
 
     model = resnet18(num_classes=len(classes))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)

@@ -7,7 +7,7 @@ index of each image, by which its drop is drawn: the same in any order, batch si
 import kornia.augmentation as K
 import numpy as np
 import torch
-from common import arguments, files, preview, report, speed
+from common import arguments, compare, files, preview
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
@@ -58,7 +58,7 @@ def main():
     choice = [ad.CutMix(num_classes=len(classes)), ad.GridMask((32, 96)), ad.Identity()]
     drop = ad.to_kornia(ad.OneOf(choice, weights=[4, 4, 2], seed=0))
     plain, dropping = augmentation(), augmentation(drop)
-    report(*(speed(lambda augment=augment: epoch(loader, augment, device)) for augment in (plain, dropping)))
+    compare(lambda augment: epoch(loader, augment, device), plain, dropping)
 
     torch.manual_seed(1)
     images, labels, ids = next(iter(DataLoader(Photographs(items), min(8, len(items)), shuffle=True)))

@@ -9,7 +9,7 @@ import time
 from functools import partial
 
 import torch
-from common import arguments, files, preview, report, speed
+from common import arguments, compare, files, preview
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
@@ -80,7 +80,7 @@ def main():
     plain = loader(Photographs(items), args)
     data = ad.keyed(Photographs(items), attach=True)
     ours = loader(data, args, ad.collate(partial(masked, mask)))
-    report(speed(lambda: sum(len(x) for x in plain)), speed(lambda: sum(len(x) for x, _ in ours)))
+    compare(lambda batches: sum(len(b[0] if batches is ours else b) for b in batches), plain, ours)
 
     encoder = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 512}
     decoder = {"decoder_hidden_size": 64, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 2}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import ray
-from common import arguments, files, preview, report, speed
+from common import arguments, compare, files, preview
 from PIL import Image
 
 import augdrop as ad
@@ -46,7 +46,7 @@ def main():
     def seen(data):
         return sum(len(batch["label"]) for batch in data.iter_batches(batch_size=args.batch))
 
-    report(*(speed(lambda data=data: seen(data)) for data in (plain, ours)))
+    compare(seen, plain, ours)
     whole = len(items)
     batches = [data.take_batch(whole) for data in (plain, ours)]
     before, after = (dict(zip(batch["path"], batch["image"], strict=True)) for batch in batches)

@@ -183,7 +183,7 @@ class Photographs(Dataset):
 def smaller(path, folder, number):
     """A small copy as PNG: without loss, so that every library's decoder gives the same pixels."""
     copy = folder / f"{number:04}.png"
-    Image.open(path).convert("RGB").resize((SIDE, SIDE)).save(copy)
+    Image.open(path).convert("RGB").resize((SIDE, SIDE)).save(copy, icc_profile=None)
     return copy
 
 

@@ -6,7 +6,7 @@ epoch) and on who shares the batch; not on workers or order.
 """
 
 import torch
-from common import arguments, files, preview, report, speed
+from common import arguments, compare, files, preview
 from timm import create_model
 from timm.data import ImageDataset, create_loader
 from timm.loss import SoftTargetCrossEntropy
@@ -51,7 +51,7 @@ def main():
     data = ad.keyed(dataset, attach=True)
     ours = loader(data, args, collate_fn=mix)
     ours.random_erasing = erase
-    report(*(speed(lambda batches=batches: sum(len(x) for x, _ in batches)) for batches in (plain, ours)))
+    compare(lambda batches: sum(len(x) for x, _ in batches), plain, ours)
 
     model = create_model("test_vit", img_size=SIDE, num_classes=k)
     task = ClassificationTask(model, SoftTargetCrossEntropy(), verbose=False)
@@ -66,7 +66,9 @@ def main():
             loss.backward()
             optimizer.step()
         schedule.step(epoch + 1)
-        print(f"epoch {epoch}:         mixed {ours.mixup_enabled!s:5}, soft targets {tuple(targets.shape)}, {loss:.3f}")
+        print(
+            f"epoch {epoch}:         mixed {ours.mixup_enabled!s:5}, soft targets {tuple(targets.shape)}, loss {loss:.3f}"
+        )
 
     # Eight images, before and after, with what they count as.
     chosen = torch.linspace(0, len(items) - 1, min(8, len(items))).long().tolist()

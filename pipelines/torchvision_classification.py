@@ -6,7 +6,7 @@ soft targets as they are.
 """
 
 import torch
-from common import arguments, files, preview, report, speed
+from common import arguments, compare, files, preview
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -50,7 +50,7 @@ def main():
     plain = loader(Photographs(items, CROP), args)
     data = ad.keyed(Photographs(items, [*CROP, erase]), attach=True)
     ours = loader(data, args, ad.collate(mix))
-    report(*(speed(lambda batches=batches: sum(len(x) for x, _ in batches)) for batches in (plain, ours)))
+    compare(lambda batches: sum(len(x) for x, _ in batches), plain, ours)
 
     model, normalize = resnet18(num_classes=k), v2.Normalize([0.5] * 3, [0.25] * 3)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)

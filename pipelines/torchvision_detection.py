@@ -10,7 +10,7 @@ the objects (as in torchvision's tutorial on detection). By default it is made o
 
 import numpy as np
 import torch
-from common import arguments, preview, report, speed
+from common import arguments, compare, preview
 from PIL import Image
 from scipy import ndimage
 from skimage import data, filters, measure, segmentation
@@ -22,6 +22,7 @@ from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
 import augdrop as ad
 
+FOLDER = "a folder with images/NAME.jpg and masks/NAME.png"
 COLOURS = ["#00a0ff", "#ffd000", "#30e060", "#ff50a0", "#00e0e0", "#ff8000", "#b080ff", "#ff4040"]
 
 
@@ -49,6 +50,15 @@ class Objects(Dataset):
             "colour": torch.arange(len(masks)) % len(COLOURS),  # of no use to a detector, but it goes along, too
         }
         return self.transform(tv_tensors.Image(image), target)
+
+
+def with_masks(args):
+    """The folder that was given, or else one of coins."""
+    if hasattr(args, "folder"):  # none was
+        return coins(args.data, args.images)
+    if not all((args.data / name).is_dir() for name in ("images", "masks")):
+        raise SystemExit(f"{args.data} is not {FOLDER}.")
+    return args.data
 
 
 def coins(folder, count, side=224):
@@ -88,9 +98,8 @@ def together(samples):
 
 
 def main():
-    args = arguments(__doc__, batch=8, workers=2)
-    if hasattr(args, "folder"):  # nothing was given
-        args.data = coins(args.data, args.images)
+    args = arguments(__doc__, folder=FOLDER, batch=8, workers=2)
+    args.data = with_masks(args)
 
     policy = ad.Policy(boxes="shrink", masks="cut", min_visibility=0.3)
     erase = ad.RandomErasing(area=(0.05, 0.3), fill="mean", p=1, seed=0, annotations=policy)
@@ -104,7 +113,7 @@ def main():
         DataLoader(plain, collate_fn=together, **keep),
         DataLoader(ours, collate_fn=ad.collate(mix, together), **keep),
     )
-    report(*(speed(lambda batches=batches: sum(len(images) for images, _ in batches)) for batches in loaders))
+    compare(lambda batches: sum(len(images) for images, _ in batches), *loaders)
 
     # Six samples as they are, erased, and mixed; drawn with what is left of their boxes and masks.
     samples = [Objects(args.data, 6, v2.Identity())[i] for i in range(min(6, len(plain)))]

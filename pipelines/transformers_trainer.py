@@ -12,7 +12,7 @@ import datasets
 import numpy as np
 import torch
 import transformers
-from common import arguments, files, preview, report, speed
+from common import arguments, compare, files, preview
 from torchvision.transforms import v2
 from transformers import Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
 
@@ -65,7 +65,7 @@ def main():
 
     plain, ours = trainer(train_dataset=train), trainer(**ad.to_transformers(t, train))
     loaders = [run.get_train_dataloader() for run in (plain, ours)]
-    report(*(speed(lambda data=data: sum(len(b["labels"]) for b in data)) for data in loaders))
+    compare(lambda batches: sum(len(b["labels"]) for b in batches), *loaders)
     ours.train()
     found = ours.evaluate()
     kind = ours.model.config.problem_type

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import webdataset as wds
-from common import arguments, files, preview, report, speed
+from common import arguments, compare, files, preview
 from torchvision.transforms import v2
 
 import augdrop as ad
@@ -44,7 +44,7 @@ def main():
         erase = ad.to_webdataset(ad.GridMask((48, 96), p=0.5, seed=0))
         mix = ad.to_webdataset(ad.CutMix(p=0.5, num_classes=len(classes), seed=0))
         loaders = loader(urls, args), loader(urls, args, erase, mix)
-        report(*(speed(lambda batches=batches: sum(len(x) for x, _, _ in batches)) for batches in loaders))
+        compare(lambda batches: sum(len(x) for x, _, _ in batches), *loaders)
 
         # Eight samples of another epoch, before and after. The stages take batches as well.
         erase.set_epoch(1), mix.set_epoch(1)

@@ -48,3 +48,9 @@ def test_a_folder_of_ones_own(tmp_path):
     assert run.returncode == 0, run.stderr[-3000:]
     assert "soft targets (4, 2)" in run.stdout
     assert {"cats", "dogs"} & set(run.stdout.split())
+
+
+def test_a_folder_of_another_kind_is_told(tmp_path):
+    command = [sys.executable, FOLDER / "torchvision_detection.py", "--data", tmp_path / "nowhere"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert run.returncode == 1 and "masks/NAME.png" in run.stderr and "Traceback" not in run.stderr
