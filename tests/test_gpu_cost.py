@@ -232,7 +232,7 @@ def test_peers(name):
 def test_readme_says_what_the_meter_says(ours):
     text = README.read_text()
     part = text.split("<!-- gpu-cost: ours -->")[1].split("<!-- end of gpu-cost: ours -->")[0].strip()
-    assert part == report.readme_ours(ours)
+    assert part == report.readme_ours(ours), "run python -m benchmarks.gpu_cost"
 
 
 def test_report_has_every_row(ours, tmp_path):
