@@ -66,9 +66,8 @@ def main():
             loss.backward()
             optimizer.step()
         schedule.step(epoch + 1)
-        print(
-            f"epoch {epoch}:         mixed {ours.mixup_enabled!s:5}, soft targets {tuple(targets.shape)}, loss {loss:.3f}"
-        )
+        shape = tuple(targets.shape)
+        print(f"epoch {epoch}:         mixed {ours.mixup_enabled!s:5}, soft targets {shape}, loss {loss:.3f}")
 
     # Eight images, before and after, with what they count as.
     chosen = torch.linspace(0, len(items) - 1, min(8, len(items))).long().tolist()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import nvidia.dali.experimental.dynamic as ndd
 import PIL.Image
 import pytest
 import torch
@@ -332,6 +333,29 @@ def test_a_declared_layout_names_nameless_images_and_is_checked() -> None:
         run(lambda node, keys: to_dali(t)(node, keys=keys, layout="FHWC"), x, None)
     with pytest.raises(ad.AugDropError, match="images of layout 'WHC'"):
         run(lambda node, keys: to_dali(t)(node, keys=keys, layout="WHC"), x, None)
+
+
+@pytest.mark.parametrize("route", ["kernel", "native"])
+def test_images_come_out_with_the_layout_that_was_declared(route: str) -> None:
+    stage, x = to_dali(ad.Cutout(8, seed=0), route), images()
+    out = []
+
+    def named(node: Any, keys: Any) -> Any:
+        out.append(fn.get_property(stage(node, keys=keys, layout="HWC"), key="layout"))
+        return out[0]
+
+    assert bytes(run(named, to_layout(x, "HWC"), None)[0][0]) == b"HWC"
+
+
+@pytest.mark.parametrize("route", ["kernel", "native"])
+@pytest.mark.parametrize(("wrong", "right"), [("HWC", "CHW"), ("CHW", "HWC"), ("FHWC", "FCHW")])
+def test_channels_where_another_layout_has_them_are_refused(route: str, wrong: str, right: str) -> None:
+    x = to_layout(images(right), right)
+    for given, declared in ((wrong, None), (None, wrong)):
+        with pytest.raises(RuntimeError, match=rf"to_dali: images: got shape .*; expected {wrong}\. Its channels"):
+            run(lambda n, keys, d=declared: to_dali(ad.Cutout(8), route)(n, keys=keys, layout=d), x, given)
+    with pytest.raises(ad.AugDropError, match="Its channels"):
+        to_dali(ad.Cutout(8), route)(ndd.as_batch(x, layout=wrong), keys=KEYS)
 
 
 def test_operators_cannot_look_at_pixels() -> None:

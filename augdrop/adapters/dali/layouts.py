@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from augdrop.adapters.checks import check_layout as check_channels
 from augdrop.errors import fail
 
 LAYOUTS = ("HWC", "CHW", "FHWC", "FCHW")
@@ -41,6 +42,7 @@ def core_shape(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
             expected=f"{len(layout)}, as their layout {layout} has",
             fix="Name the layout that they have.",
         )
+    check_channels("to_dali: images", shape, layout)
     return (*shape[:-3], shape[-1], *shape[-3:-1]) if layout.endswith("C") else shape
 
 

@@ -11,7 +11,7 @@ from nvidia.dali.pipeline import do_not_convert
 from torch import Tensor
 
 from augdrop.adapters.dali.keys import read_epochs, read_keys
-from augdrop.adapters.dali.layouts import channels_first, check_layout
+from augdrop.adapters.dali.layouts import channels_first, check_layout, core_shape
 from augdrop.errors import fail
 from augdrop.plan import Plan
 from augdrop.plans import Plans
@@ -141,6 +141,7 @@ class Host:
                 expected=f"one size for all samples of a batch on route='native', in layout {layout}",
                 fix="Resize or crop them before, or choose route='kernel'.",
             )
+        core_shape(shape, layout)
         dtype = None
         if elements := inputs.get("elements", samples):
             if elements[0].dtype.name not in DTYPES:
