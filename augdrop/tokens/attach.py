@@ -158,7 +158,8 @@ def attach(
     Raises:
         AugDropError: for a model that is not known, a second method in a model, and what a model cannot do: merging
             with rotary positions (a merged token has no row in the table), spans, reducers or samples of different
-            counts with gradient checkpointing.
+            counts with gradient checkpointing, or any method with a checkpoint around the whole model (a backward pass
+            that runs it again may have other keys), and what a selector drops in an export.
 
     Samples that keep different numbers of tokens are padded, and the padding is masked in attention and left out of the
     pooling. Under `torch.compile` the selection itself runs outside of the graph: ``fullgraph=True`` is an error. There

@@ -63,6 +63,12 @@ class Log:
         self.selections.pop(first, None)
         if method.training_only and not self.family.model.training:
             return None
+        self.family.check_first("a selection")
+        if torch.compiler.is_exporting() or torch.jit.is_tracing():
+            raise self.family.cannot(
+                "an export or a trace, which would keep this batch's tokens of every other batch too",
+                "Export model.eval(), or after handle.detach().",
+            )
         fitted = dataclasses.replace(method, prefix=self.family.prefix, grid=grid or self.grid or method.grid)
         try:
             selection = fitted(x, keys=self.keys, epoch=self.epoch, **self.given)

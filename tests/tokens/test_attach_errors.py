@@ -166,3 +166,23 @@ def test_checkpointing(model):
             model(images())
     with attach(model.eval(), Two()), torch.no_grad():
         model(images())
+
+
+@pytest.mark.parametrize("method", [RandomKeep(0.5, seed=0), Span(RandomKeep(0.5, seed=0)), Two()])
+def test_a_model_that_a_backward_pass_runs_again(model, method):
+    """Whole, and not by blocks: its keys may be gone by then, and its gradients would be of other tokens."""
+    with attach(model.train(), method):
+        with ad.keys([1, 2, 3]):
+            loss = torch.utils.checkpoint.checkpoint(model, images(), use_reentrant=False).sum()
+        with pytest.raises(ad.AugDropError, match=r"timm.*again, by gradient checkpointing.*not the whole model"):
+            loss.backward()
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_an_export_does_not_keep_the_tokens_of_one_batch(model):
+    with attach(model.train(), RandomKeep(0.5, seed=0), keys=[1, 2, 3]):
+        for made in (torch.export.export, torch.jit.trace):
+            with pytest.raises(ad.AugDropError, match=r"timm.*an export or a trace.*model\.eval"):
+                made(model, (images(),))
+        program = torch.export.export(model.eval(), (images(),))
+        torch.testing.assert_close(program.module()(images()), model(images()))

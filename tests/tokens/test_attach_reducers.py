@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import augdrop as ad
-from augdrop.tokens import Reduced, Reducer, Span, attach
+from augdrop.tokens import Reduced, Reducer, Span, ToMe, attach
 from tests.tokens.vits import MODELS, ROTARY, Fixed, Weigh, build, images, logits, record, state, trunk
 
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -86,6 +86,14 @@ def test_proportional_attention_weighs_as_much_as_the_parts(name):
         unweighed = blocks[1](tokens_in, *rest, **kwargs)
     torch.testing.assert_close(weighed, repeated[:, :-2], atol=1e-5, rtol=1e-4)
     assert not torch.allclose(weighed, unweighed, atol=1e-4)
+
+
+def test_an_empty_batch_is_merged():
+    """Of models whose own attention takes one."""
+    for name in ("timm plain", "torchvision"):
+        with attach(build(name), ToMe(r=2)) as log:
+            assert logits(log.family.model, torch.rand(0, 3, 64, 64)).shape == (0, 5)
+        assert log.counts == {0: 15, 1: 13, 2: 11}
 
 
 @pytest.mark.parametrize("name", ROTARY)

@@ -147,6 +147,16 @@ class Family:
         """Blocks that run again in the backward pass would meet what a later forward pass has left."""
         if self.checkpointing and torch.is_grad_enabled():
             raise self.cannot(f"{what}, and gradient checkpointing", "Switch one of them off.")
+        if not torch.compiler.is_compiling():
+            self.check_first(what)
+
+    def check_first(self, what: str) -> None:
+        """By the backward pass the keys may be those of another batch, or gone."""
+        if torch._C._current_graph_task_id() >= 0:  # as PyTorch's checkpointing itself knows where it is
+            raise self.cannot(
+                f"{what} that a backward pass runs again, by gradient checkpointing",
+                "Checkpoint blocks without it, and not the whole model: model.set_grad_checkpointing(), say.",
+            )
 
     @property
     def checkpointing(self) -> bool:

@@ -49,4 +49,5 @@ class TorchvisionViT(Family):
         intercept(attn, stack, before=project)
 
     def masked(self, args: tuple[Any, ...], kwargs: dict[str, Any], bias: Tensor) -> tuple[tuple[Any, ...], dict]:
-        return args, kwargs | {"key_padding_mask": bias[:, 0, 0]}
+        # Of an empty mask torch's attention cannot tell the shape; nor is there anything to mask.
+        return args, kwargs | {"key_padding_mask": bias[:, 0, 0]} if len(bias) else kwargs
