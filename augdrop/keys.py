@@ -132,7 +132,7 @@ def _integers(what: str, given: Ids, batch: int) -> np.ndarray:
             expected=f"one for each of {batch} samples",
             fix="Give them in batch order.",
         )
-    return np.ascontiguousarray(array, np.int64)
+    return np.array(array, np.int64)  # of its own: a plan reads its keys later, too
 
 
 @lru_cache(64)

@@ -182,3 +182,11 @@ def test_bad_keys(ids):
     else:
         with pytest.raises(ad.AugDropError):
             ad.Cutout(4)(photo(0), keys=ids)
+
+
+@pytest.mark.parametrize("ids", [torch.arange(4), np.arange(4)], ids=["tensor", "array"])
+def test_a_plan_does_not_follow_keys_that_are_written_over(ids):
+    t, x = ad.RandomErasing(p=1.0, seed=0), torch.zeros(4, 3, 16, 16)
+    plan, kept = t.plan(x.shape, keys=ids), t.plan(x.shape, keys=range(4))
+    ids += 4
+    assert torch.equal(t.apply(x, plan), t.apply(x, kept)) and plan == kept
