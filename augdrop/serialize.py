@@ -20,7 +20,9 @@ _READABLE = 4096
 def encode(value: Any) -> Any:
     """A JSON-ready form of numbers, strings, tuples, tensors, and dataclasses of these."""
     if isinstance(value, Tensor):
-        array = value.cpu().contiguous().numpy()
+        if value.dtype == torch.bfloat16:  # which NumPy has not
+            return encode(value.detach().view(torch.int16)) | {"dtype": "bf16"}
+        array = value.detach().cpu().contiguous().numpy()
         head = {"dtype": array.dtype.str.lstrip("<|="), "shape": list(array.shape)}
         if array.size <= _READABLE and array.dtype != bool:
             return head | {"data": array.ravel().tolist()}
@@ -53,6 +55,8 @@ def decode(value: Any, kinds: dict[str, type]) -> Any:
 
 
 def _array(value: dict[str, Any]) -> Tensor:
+    if value["dtype"] == "bf16":
+        return _array(value | {"dtype": "i2"}).view(torch.bfloat16)
     dtype, shape = np.dtype(value["dtype"]), tuple(value["shape"])
     if "data" in value:
         return torch.from_numpy(np.array(value["data"], dtype).reshape(shape))

@@ -80,7 +80,7 @@ class Count:
 
 @dataclasses.dataclass(frozen=True)
 class Cumulative:
-    """Keep the highest scores of each sample until they make up a share of their sum: counts differ."""
+    """Keep the highest scores of each sample until they make up a share of their sum: counts differ; none below 0."""
 
     share: float
 
@@ -89,6 +89,13 @@ class Cumulative:
 
     def mask(self, scores: Tensor) -> Tensor:
         """bool ``[B, N]``, True where kept: at least one a sample."""
+        if (scores < 0).any():
+            raise fail(
+                "tokens: Cumulative",
+                got=f"scores from {scores.min():.3g} on",
+                expected="scores of 0 or more, such as attention",
+                fix="Pass scores.softmax(1), say.",
+            )
         ordered, order = scores.double().sort(dim=1, descending=True, stable=True)
         before = ordered.cumsum(1) - ordered
         stays = before < self.share * ordered.sum(1, keepdim=True)
@@ -108,7 +115,7 @@ class Threshold:
 
     def mask(self, scores: Tensor) -> Tensor:
         """bool ``[B, N]``, True where kept."""
-        return (scores >= self.least).scatter_(1, scores.argmax(1, keepdim=True), True)
+        return (scores >= self.least).scatter_(1, scores.double().argmax(1, keepdim=True), True)
 
 
 Budget = Ratio | Count | Cumulative | Threshold

@@ -71,10 +71,7 @@ class Selection:
         for name, shape in shapes.items():
             if (given := getattr(self, name)) is not None and given.shape != shape:
                 raise fail(
-                    f"Selection: {name}",
-                    got=tuple(given.shape),
-                    expected=f"{tuple(shape)}",
-                    fix="Leave prefix tokens out.",
+                    f"Selection: {name}", got=tuple(given.shape), expected=f"{tuple(shape)}", fix="Leave prefixes out."
                 )
         if self.order is not None:
             check_order(self.order)
@@ -259,12 +256,13 @@ class Selection:
     def from_dict(cls, data: dict[str, Any]) -> Selection:
         """Read what `to_dict` wrote."""
         if not isinstance(data, dict) or (data.get("format"), data.get("version")) != ("augdrop-selection", VERSION):
-            raise fail(
-                "Selection", got=str(data)[:60], expected="a saved selection", fix="Save one with selection.save(path)."
-            )
+            raise fail("Selection", got=str(data)[:60], expected="a saved selection", fix="Save one: selection.save().")
         names = {f.name for f in dataclasses.fields(cls)}
-        values: dict[str, Any] = {name: decode(value, {}) for name, value in data.items() if name in names}
-        return cls(**values)
+        try:
+            values: dict[str, Any] = {name: decode(value, {}) for name, value in data.items() if name in names}
+            return cls(**values)
+        except (TypeError, AttributeError) as error:
+            raise fail("Selection", got=f"{error}", expected="a whole selection", fix="Save it again.") from None
 
     def save(self, path: str | Path) -> None:
         """Write the selection as JSON."""
@@ -273,7 +271,10 @@ class Selection:
     @classmethod
     def load(cls, path: str | Path) -> Selection:
         """Read a selection that `save` wrote; equal to it."""
-        return cls.from_dict(json.loads(Path(path).read_text()))
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text()))
+        except json.JSONDecodeError as error:
+            raise AugDropError(f"Selection.load: {path} is not JSON ({error}). Save one with selection.save.") from None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Selection):

@@ -65,6 +65,7 @@ def test_choose_takes_the_highest_and_the_first_of_equals():
     assert cumulative.keep.tolist() == [[1, 2]]
     threshold = tokens.choose(scores, tokens.Threshold(0.5))
     assert threshold.keep.tolist() == [[1, 2, 3], [0, -1, -1]] and threshold.padded
+    assert tokens.choose(scores > 0.4, tokens.Threshold(1)).keep.tolist() == threshold.keep.tolist()
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,7 @@ def test_choose_takes_the_highest_and_the_first_of_equals():
         (lambda: tokens.choose(torch.full((1, 4), torch.nan), tokens.Count(2)), "NaN"),
         (lambda: tokens.choose(torch.zeros(4), tokens.Count(2)), r"\[B, N\]"),
         (lambda: tokens.choose(torch.zeros(1, 4), tokens.Count(5)), "at most 4"),
+        (lambda: tokens.choose(torch.tensor([[0.5, -0.1]]), tokens.Cumulative(0.5)), r"Cumulative: .*-0\.1.*softmax"),
         (lambda: tokens.Count(0), ">= 1"),
         (lambda: tokens.kept(10, 1.0), "keeps 0"),
         (lambda: tokens.kept(10, 1.5), "share in"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augdrop import AugDropError
-from augdrop.tokens import Selection, from_mask
+from augdrop.tokens import Count, Selection, choose, from_mask
 from tests.tokens.cases import ALL, even, shuffled, uneven
 
 
@@ -109,6 +109,28 @@ def test_save_and_load(name, tmp_path):
     assert Selection.load(tmp_path / "s.json") == s
     assert s.to("cpu") == s
     assert s != even(count=4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int64, torch.bool])
+def test_scores_of_any_dtype_are_saved(dtype, tmp_path):
+    """Those that a network under autocast gives, too, with their gradient."""
+    scores = (torch.rand(4, 12, generator=torch.Generator().manual_seed(0)) * 3).to(dtype)
+    s = choose(scores.requires_grad_(dtype.is_floating_point), Count(3))
+    s.save(tmp_path / "s.json")
+    back = Selection.load(tmp_path / "s.json")
+    assert back == s and back.scores is not None and back.scores.dtype == dtype
+
+
+def test_a_file_that_is_not_whole(tmp_path):
+    whole = even().to_dict()
+    for value in ("x", None):
+        with pytest.raises(AugDropError, match="a whole selection"):
+            Selection.from_dict(whole | {"keep": value})
+    with pytest.raises(AugDropError, match="a whole selection"):
+        Selection.from_dict({name: value for name, value in whole.items() if name != "keep"})
+    (tmp_path / "half.json").write_text('{"format": ')
+    with pytest.raises(AugDropError, match="not JSON"):
+        Selection.load(tmp_path / "half.json")
 
 
 def test_repr_names_what_matters():
