@@ -28,7 +28,8 @@ def mixing(
     block = min(_BLOCK, triton.next_power_of_2(classes))
     tiles, indices = triton.cdiv(classes, block), target.ndim == 1
     numbers = {
-        "target": _readable(target), "others": _readable(others), "partner": partner, "own": own, "out": out,
+        "target": _readable(target), "others": _readable(others), "out": out, "own": own.contiguous(),
+        "partner": None if partner is None else partner.contiguous(),
         "donors": len(others), "classes": classes, "tiles": tiles,
         "target_sample": target.stride(0), "target_class": 0 if indices else target.stride(1),
         "others_sample": others.stride(0), "others_class": 0 if indices else others.stride(1),

@@ -17,6 +17,7 @@ from augdrop.kernels.gpu import means as means_kernels
 from augdrop.kernels.gpu import paint as paint_kernel
 from augdrop.kernels.noise import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INTEGER, quantiles
 from augdrop.kernels.painter import BLEND, BLUR, NOISE, TABLE
+from augdrop.regions.spans import MASK
 
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _FORMS = {torch.float16: FLOAT16, torch.bfloat16: BFLOAT16, torch.float32: FLOAT32, torch.float64: FLOAT64}
@@ -84,7 +85,7 @@ def painting(
 ) -> Launch:  # fmt: skip
     """The launch of the paint kernel."""
     if fill == TABLE and table is None:
-        table = _colour(tuple(law), x.dtype, x.device)
+        table = _colour(tuple(map(float.hex, law)), x.dtype, x.device)
     numbers, constants, programs = _painting(
         *(x.shape, x.dtype, out is not x, x.stride(), out.stride(), None if source is None else source.stride()),
         *(params.numel() // len(x), bits.shape, None if table is None else table.shape),
@@ -92,9 +93,10 @@ def painting(
     )
     tensors = {
         "x": _words(x), "out": _words(out), "source": None if source is None else _words(source),
-        "hit": hit.view(torch.uint8), "region": params, "bits": bits, "index": index, "opacity": opacity,
-        "table": None if table is None else _words(table.contiguous()), "keys": keys,
-        "quantiles": _quantiles(x.device) if constants["NORMAL"] else None, "cells": cells,
+        "hit": _flags(hit), "region": params.contiguous(), "bits": bits.contiguous(), "index": _in_a_row(index),
+        "opacity": _in_a_row(opacity), "table": None if table is None else _words(table.contiguous()),
+        "keys": _in_a_row(keys), "quantiles": _quantiles(x.device) if constants["NORMAL"] else None,
+        "cells": cells,
     }  # fmt: skip
     registers = 224 if fill in (NOISE, BLUR) else 168
     return Launch(paint_kernel.paint, programs, {**tensors, **numbers}, constants, 4, registers)
@@ -114,7 +116,7 @@ def _painting(
         _, normal, first, second, low, high, boxes = law
         whole = form == INTEGER and not normal
         laws = (first, second, int(low), int(high), int(first) if whole else 0, int(second) if whole else 0)
-    lie, walk = _lie([v for v in (x, out, source) if v is not None], shape, dtype)
+    lie, walk = _lie([v for v in (x, out, source) if v is not None], shape, dtype, kind, bits)
     constants = {
         "KIND": kind, "FILL": fill, "COPY": copy,
         # What the kernel need not know is no reason to compile it again.
@@ -125,7 +127,7 @@ def _painting(
     }  # fmt: skip
     tiles = triton.cdiv(h * w * lie["K"], rows * lie["VEC"])
     numbers = {
-        "frames": t, "tiles": tiles, **walk, **_region(n_params, bits),
+        "frames": t, "tiles": tiles, **walk, **_region(n_params, bits, lie),
         "table_sample": 0 if table is None or table[0] == 1 else table[1] * c, "table_box": c if boxes > 1 else 0,
         "cell_rows": 0 if cells is None else cells[0], "cell_columns": 0 if cells is None else cells[1],
         **dict(zip(("first", "second", "low", "high", "base", "choices"), laws, strict=True)),
@@ -142,12 +144,12 @@ def chaining(
     """The launch of the chain kernel."""
     b, t, c, h, w = x.shape
     blends = opacity is not None
-    lie, walk = _lie([x.stride()], x.shape, x.dtype)
+    lie, walk = _lie([x.stride()], x.shape, x.dtype, kind, bits.shape)
     numbers = {
-        "x": _words(x), "hit": hit.view(torch.uint8), "region": params, "bits": bits, "index": index,
-        "opacity": opacity, "order": order, "samples": b,
+        "x": _words(x), "hit": _flags(hit), "region": params.contiguous(), "bits": bits.contiguous(),
+        "index": index.contiguous(), "opacity": _in_a_row(opacity), "order": order.contiguous(), "samples": b,
     }  # fmt: skip
-    numbers |= walk | _region(params.numel() // b, bits.shape) | _strides("x", x.shape, x.stride(), lie)
+    numbers |= walk | _region(params.numel() // b, bits.shape, lie) | _strides("x", x.shape, x.stride(), lie)
     constants = {
         "KIND": kind, "BLEND": blends, "FORM": _FORMS.get(x.dtype, INTEGER) if blends else INTEGER,
         "WIDE": _WIDE[working_type(x.dtype)] if blends else None, **lie, "ROWS": (rows := _rows(lie["VEC"], 8, 1)),
@@ -162,8 +164,8 @@ def averaging(x: Tensor, hit: Tensor) -> tuple[Launch, Tensor]:
     """The launch of the channels' means, and where they go."""
     b, t, c, h, w = x.shape
     out = x.new_empty((b, c))
-    numbers = {"x": _words(x), "out": _words(out), "hit": hit.view(torch.uint8), "frames": t, "channels": c}
-    strides = _strides("x", x.shape, x.stride(), {"K": 1, "DENSE": False})
+    numbers = {"x": _words(x), "out": _words(out), "hit": _flags(hit), "frames": t, "channels": c}
+    strides = _strides("x", x.shape, x.stride(), _APART)
     numbers |= {"width": w, "size": h * w, "pixels": t * h * w} | strides
     flat = h == 1 or strides["x_row"] == w * strides["x_column"]
     constants = {"FORM": _FORMS.get(x.dtype, INTEGER), "FLAT": flat, "BLOCK": 256 * max(4, 16 // x.element_size())}
@@ -178,8 +180,8 @@ def shrinking(x: Tensor, hit: Tensor, factor: int) -> tuple[Launch, Tensor]:
     span = triton.next_power_of_2(factor)
     size = max(1, min(triton.next_power_of_2(columns), 1024 // span))
     warps = max(1, min(4, size * span // 128))
-    numbers = {"x": _words(x), "out": out, "hit": hit.view(torch.uint8), "frames": t, "channels": c}
-    numbers |= {"height": h, "width": w} | _strides("x", x.shape, x.stride(), {"K": 1, "DENSE": False})
+    numbers = {"x": _words(x), "out": out, "hit": _flags(hit), "frames": t, "channels": c}
+    numbers |= {"height": h, "width": w} | _strides("x", x.shape, x.stride(), _APART)
     numbers |= {"cell_rows": rows, "cell_columns": columns, "groups": triton.cdiv(columns, size)}
     constants = {
         "FORM": _FORMS.get(x.dtype, INTEGER), "WIDE": _WIDE[wide], "FACTOR": factor, "CELLS": size, "SPAN": span,
@@ -191,14 +193,29 @@ def _words(x: Tensor) -> Tensor:
     return x.view(_WORDS[x.element_size()])
 
 
-def _lie(strides: list[Strides], shape: tuple[int, ...], dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, int]]:
-    """How images lie in memory, as the kernels' constants; and the shape that is left to walk."""
+def _flags(hit: Tensor) -> Tensor:
+    return hit.contiguous().view(torch.uint8)
+
+
+def _in_a_row(x: Tensor | None) -> Tensor | None:
+    """A plan's numbers as kernels read them, one behind the other; whoever makes a plan by hand may bring others."""
+    return None if x is None else x.contiguous()
+
+
+def _lie(
+    strides: list[Strides], shape: tuple[int, ...], dtype: torch.dtype, kind: int, bits: tuple[int, ...]
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """How images (and a region's bits) lie in memory, as the kernels' constants; and the shape that is left to walk."""
     c, h, w = shape[2:]
     k = next((k for k in (1, c) if all(_dense(shape, stride, k) for stride in strides)), 0)
     # Where pixels do not touch a vector is no vector to the device, and a short one takes fewer registers.
     vector, line = max(4, 16 // dtype.itemsize) if k else 4, w * max(k, 1)
-    constants = {"K": max(k, 1), "DENSE": k > 0, "WHOLE": line % vector == 0, "EVEN": h * line % vector == 0}
-    constants["VEC"] = vector
+    even = h * line % vector == 0
+    constants = {"K": max(k, 1), "DENSE": k > 0, "WHOLE": line % vector == 0, "EVEN": even, "VEC": vector}
+    outer = [s for stride in strides for s in _outer(shape, stride, k)]
+    # What strides come divided by: where it is a vector, whole vectors can be read.
+    constants["STEP"] = vector if k and even and all(s % vector == 0 for s in outer) else 1
+    constants["BIT_STEP"] = vector if k == 1 and kind == MASK and bits[1] * bits[2] % vector == 0 else 1
     return constants, {"channels": c // max(k, 1), "height": h, "width": w}
 
 
@@ -208,14 +225,23 @@ def _dense(shape: tuple[int, ...], stride: Strides, k: int) -> bool:
     return (w == 1 or column == k) and (h == 1 or row == w * k) and (k == 1 or channel == 1)
 
 
-def _strides(name: str, shape: tuple[int, ...], stride: Strides, lie: dict[str, Any]) -> dict[str, int]:
-    """Strides by the kernels' names; those that do not count are 0."""
+def _outer(shape: tuple[int, ...], stride: Strides, k: int) -> Strides:
+    """Strides of samples, frames and channels; those that do not count are 0."""
     # A batch of images that are not in planes has a stride for its one frame that would break vectors up.
     sample, frame, channel = (s if n > 1 else 0 for s, n in zip(stride[:3], shape[:3], strict=True))
+    return sample, frame, 0 if k > 1 else channel
+
+
+def _strides(name: str, shape: tuple[int, ...], stride: Strides, lie: dict[str, Any]) -> dict[str, int]:
+    """Strides by the kernels' names."""
     row, column = (0, 0) if lie["DENSE"] else stride[3:]
     names = ("sample", "frame", "channel", "row", "column")
-    values = (sample, frame, 0 if lie["K"] > 1 else channel, row, column)
+    values = (*(s // lie["STEP"] for s in _outer(shape, stride, lie["K"])), row, column)
     return {f"{name}_{which}": value for which, value in zip(names, values, strict=True)}
+
+
+_APART = {"K": 1, "DENSE": False, "STEP": 1}
+"""Images of which each pixel is found by its strides."""
 
 
 def _rows(vector: int, warps: int, vectors: int) -> int:
@@ -223,9 +249,9 @@ def _rows(vector: int, warps: int, vectors: int) -> int:
     return 32 * warps * (vectors if vector == 4 else 1)
 
 
-def _region(n_params: int, bits: tuple[int, ...]) -> dict[str, int]:
+def _region(n_params: int, bits: tuple[int, ...], lie: dict[str, Any]) -> dict[str, int]:
     samples, rows, columns = bits
-    bit_sample = rows * columns if samples > 1 else 0
+    bit_sample = rows * columns // lie["BIT_STEP"] if samples > 1 else 0
     return {"n_params": n_params, "bit_sample": bit_sample, "bit_rows": rows, "bit_columns": columns}
 
 
@@ -235,6 +261,7 @@ def _quantiles(device: torch.device) -> Tensor:
 
 
 @cache
-def _colour(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A constant colour, kept on the device: only its first use copies it there."""
-    return torch.tensor(values, dtype=torch.float64).to(dtype).view(1, 1, -1).to(device)
+def _colour(values: tuple[str, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A constant colour, kept on the device: only its first use copies it there. By bits, for NaN is not NaN."""
+    numbers = torch.tensor([float.fromhex(v) for v in values], dtype=torch.float64)
+    return numbers.to(dtype).view(1, 1, -1).to(device)

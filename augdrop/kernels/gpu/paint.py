@@ -22,11 +22,11 @@ NOISE: tl.constexpr = tl.constexpr(1)
 BLEND: tl.constexpr = tl.constexpr(3)
 BLUR: tl.constexpr = tl.constexpr(4)
 
-# Strides and the rows of bits say what is aligned; of the other numbers the compiler need not know anything.
+# STEP says what is aligned, and the compiler need know nothing else of a number: no compilation for each size or batch.
 _NUMBERS = (
-    *("frames", "channels", "height", "width", "tiles", "n_params", "bit_rows", "bit_columns"),
-    *("table_sample", "table_box", "cell_rows", "cell_columns", "x_row", "out_row", "source_row"),
-    *("first", "second", "low", "high", "base", "choices"),
+    *("frames", "channels", "height", "width", "tiles", "n_params", "bit_sample", "bit_rows", "bit_columns"),
+    *("table_sample", "table_box", "cell_rows", "cell_columns", "first", "second", "low", "high", "base", "choices"),
+    *(f"{name}_{which}" for name in ("x", "out", "source") for which in ("sample", "frame", "channel", "row")),
 )
 
 
@@ -41,7 +41,7 @@ def paint(
     KIND: tl.constexpr, FILL: tl.constexpr, COPY: tl.constexpr, FORM: tl.constexpr, WIDE: tl.constexpr,
     NORMAL: tl.constexpr, BOXES: tl.constexpr, FACTOR: tl.constexpr,
     K: tl.constexpr, DENSE: tl.constexpr, WHOLE: tl.constexpr, EVEN: tl.constexpr,
-    ROWS: tl.constexpr, VEC: tl.constexpr,
+    ROWS: tl.constexpr, VEC: tl.constexpr, STEP: tl.constexpr, BIT_STEP: tl.constexpr,
 ):  # fmt: skip
     """Paint a tile; see `augdrop.kernels.gpu.launch` for the arguments."""
     pid = tl.program_id(0)
@@ -56,19 +56,20 @@ def paint(
     which = tl.where(drops, 1, 0)
     if is_hit:
         drops, which = dropped(
-            region + sample * n_params, bits + sample * bit_sample, n_params, bit_rows, bit_columns, height, width,
+            region + sample * n_params, bits + sample * bit_sample * BIT_STEP,
+            n_params, bit_rows, bit_columns, height, width,
             element, y, column, inside, top, bottom, KIND, K, False,
         )  # fmt: skip
     own, other = some(drops == 0) & inside, some(drops) & inside
     busy = tl.max(some(drops).to(tl.int32)) != 0 if FILL == NOISE else True
     if source is not None:
         partner = tl.load(index + sample)
-        source += partner * source_sample + frame * source_frame
+        source += (partner * source_sample + frame * source_frame) * STEP
         given = offsets(element, y, column, source_row, source_column, DENSE)
     if FILL == BLEND:
         weight = tl.load(opacity + sample)
-    x += sample * x_sample + frame * x_frame
-    out += sample * out_sample + frame * out_frame
+    x += (sample * x_sample + frame * x_frame) * STEP
+    out += (sample * out_sample + frame * out_frame) * STEP
     read = offsets(element, y, column, x_row, x_column, DENSE)
     written = offsets(element, y, column, out_row, out_column, DENSE)
     WORD: tl.constexpr = x.dtype.element_ty
@@ -104,13 +105,13 @@ def paint(
                 image += column % K * (cell_rows * cell_columns)
             value = encode(smooth(image, cell_rows, cell_columns, y, column // K, drops, FACTOR, WIDE), FORM, WORD)
         else:
-            value = tl.load(source + channel * source_channel + given, mask=other, other=0)
+            value = tl.load(source + channel * source_channel * STEP + given, mask=other, other=0)
         if FILL == BLEND:
-            mine = tl.load(x + channel * x_channel + read, mask=inside if COPY else other, other=0)
+            mine = tl.load(x + channel * x_channel * STEP + read, mask=inside if COPY else other, other=0)
             value = mix(mine, value, weight, FORM, WIDE)
         elif COPY:
-            mine = tl.load(x + channel * x_channel + read, mask=own, other=0)
+            mine = tl.load(x + channel * x_channel * STEP + read, mask=own, other=0)
         if COPY:
-            tl.store(out + channel * out_channel + written, tl.where(drops, value, mine), mask=inside)
+            tl.store(out + channel * out_channel * STEP + written, tl.where(drops, value, mine), mask=inside)
         else:
-            store(out + channel * out_channel + written, value, drops, inside, EVEN and DENSE)
+            store(out + channel * out_channel * STEP + written, value, drops, inside, EVEN and DENSE)
