@@ -6,8 +6,10 @@ on pixels, and taken as tokens that a tiny vision transformer of timm's does not
     python examples/gridmask_as_tokens.py --data photographs --epochs 30
 
 Prints the held-out accuracy of both over three seeds, the time of a training step, and the ratio. The time is what this
-shows. The accuracies are of a short training without tuning; with so strong a grid that of the painted model is lower
-and unsteady, and why has not been looked into: compare methods by `train_classifier.py`.
+shows. The accuracies are of a training that is too short for the painted model, which learns slowly among grey patches:
+on the digits (seed 0) it has 58 % after 15 epochs and 84 % after 45, with a loss that still falls; with just those
+cells painted that the other model leaves out, 61 % and 98 %; without a grid, 94 % after 15. Images that are painted
+alike it puts right no more often, so that it is not that whole images are new to it.
 
 Images keep different numbers of tokens, so a batch is as long as its longest sample. This grid was chosen for even
 counts; a mild one, `GridMask((0.25, 0.75), ratio=0.7)` say, leaves nearly every token, and saves nothing.

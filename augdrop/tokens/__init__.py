@@ -1,7 +1,7 @@
 """Tokens: what a transformer keeps of each sample, decided once by key, and applied to any ``[B, N, D]`` tensor."""
 
 from augdrop.tokens import scores
-from augdrop.tokens.actions import attention_bias, drop, fuse, hide, replace
+from augdrop.tokens.actions import attention_bias, drop, fuse, hide, places, replace
 from augdrop.tokens.attach import Attachment, attach
 from augdrop.tokens.attention_drop import BlurredSmoothing, HardMasking, consistency_loss
 from augdrop.tokens.base import Selector
@@ -107,6 +107,7 @@ __all__ = [
     "palindrome_losses",
     "patchify",
     "perturbed_attention",
+    "places",
     "random_ltd",
     "relative_loss",
     "removed_mean",

@@ -112,9 +112,18 @@ def unchanged(x: Tensor) -> Reduced:
 def places(selection: Selection, others: int = -1) -> Tensor:
     """Where tokens went: ``source [B, prefix + N]`` of a `Reduced`, ``others`` for those that were removed.
 
+    Samples keep equal numbers of tokens, for a reducer has nowhere to say which of them pad a sample.
+
     Example:
         >>> places(Selection(torch.tensor([[0, 2]]), 4, prefix=1)).tolist()
         [[0, 1, -1, 2, -1]]
     """
+    if selection.padded:
+        raise fail(
+            "places",
+            got=f"{selection!r}, whose samples keep different numbers",
+            expected="as many of every sample",
+            fix="Take a Ratio or a Count; for other budgets a selector, behind the embedding.",
+        )
     body = torch.where(selection.mask("kept"), selection.restore + selection.prefix, others)
     return torch.cat([torch.arange(selection.prefix, device=body.device).expand(len(body), -1), body], 1)

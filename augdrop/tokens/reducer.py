@@ -48,8 +48,21 @@ class Reduced(NamedTuple):
 class Reducer(Presets):
     """Base of the methods that reduce tokens layer by layer; `augdrop.tokens.attach` puts one into a model.
 
+    An own one is a score, a budget and an action; ``layers`` and `at_input` say where.
+
     Args:
         layers: blocks after whose attention it works, counted from 0; None is every block.
+
+    Example:
+        >>> import torch
+        >>> from augdrop.tokens import Ratio, choose, drop, places, scores
+        >>> class Longest(Reducer):
+        ...     def reduce(self, x, seen):
+        ...         length = scores.norm(x[:, seen.prefix :])
+        ...         selection = choose(length, Ratio(0.5), prefix=seen.prefix)
+        ...         return Reduced(drop(x, selection), places(selection))
+        >>> Longest(layers=(2,)).reduce(torch.rand(2, 17, 8), Seen(layer=2, prefix=1)).x.shape
+        torch.Size([2, 9, 8])
     """
 
     layers: tuple[int, ...] | None = None

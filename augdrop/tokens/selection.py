@@ -198,8 +198,9 @@ class Selection:
     def nested(self, x: Tensor) -> Tensor:
         """The kept tokens of ``x [B, prefix + N, ...]`` as a nested tensor: each sample with its own count."""
         prefix = self._prefix_of(x, self.total)
-        rows = zip(self.gather(x), (self.counts + prefix).tolist(), strict=True)
-        return torch.nested.nested_tensor([row[:n] for row, n in rows], layout=torch.jagged)
+        real = self.attention_mask()[:, self.prefix - prefix :].to(x.device)
+        offsets = torch.nn.functional.pad((self.counts + prefix).cumsum(0), (1, 0)).to(x.device)
+        return torch.nested.nested_tensor_from_jagged(self.gather(x)[real], offsets)
 
     def pad(self, width: int) -> Selection:
         """The selection with rows of ``width`` places, padded by -1: as many in every batch, whatever is kept."""

@@ -7,7 +7,7 @@ import torch
 
 import augdrop as ad
 from augdrop.tokens import actions
-from tests.tokens.cases import ALL, even
+from tests.tokens.cases import ALL, even, uneven
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -71,3 +71,9 @@ def test_highest_takes_the_first_of_equals_and_refuses_nan():
 def test_another_models_tokens_are_refused():
     with pytest.raises(ad.AugDropError, match="tokens that were selected"):
         actions.replace(torch.zeros(4, 15, 3), even(), torch.zeros(3))
+
+
+def test_places_have_no_padding():
+    assert actions.places(even())[:, 0].tolist() == [0] * 4
+    with pytest.raises(ad.AugDropError, match=r"places: .*a Ratio or a Count"):
+        actions.places(uneven())

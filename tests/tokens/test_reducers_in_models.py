@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from augdrop.tokens import EVAD, DynamicViT, EViT, Predictor, TokenGrid, ToMe, attach, random_ltd
+from augdrop import tokens
+from augdrop.tokens import EVAD, DynamicViT, EViT, Predictor, Reduced, Reducer, TokenGrid, ToMe, attach, random_ltd
 from augdrop.tokens.reducer import Seen
 from augdrop.tokens.tome import match, merge
 from tests.tokens.vits import WIDTH, build, images, logits, trunk
@@ -43,6 +44,34 @@ def test_keeping_all_is_the_stock_model(name, method):
     with attach(model, method):
         assert torch.equal(logits(model, x), stock)
     assert torch.equal(logits(model, x), stock)
+
+
+SCORES = {
+    "norm": (None, lambda x, seen: tokens.scores.norm(x[:, seen.prefix :])),
+    "class attention": ("attention", lambda x, seen: tokens.scores.cls_attention(seen.attention, seen.prefix)),
+}
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("budget", [tokens.Ratio(0.5), tokens.Count(5)])
+def test_an_own_one_of_a_score_a_budget_and_an_action(score, budget):
+    model, x = build("torchvision"), images()
+    asked, scored = SCORES[score]
+
+    class Own(Reducer):
+        needs = asked
+
+        def reduce(self, x, seen):
+            selection = tokens.choose(scored(x, seen), budget, prefix=seen.prefix)
+            chosen.append(selection)
+            return Reduced(tokens.drop(x, selection), tokens.places(selection))
+
+    chosen = []
+    with torch.no_grad(), attach(model, Own(layers=(1,))) as log:
+        logits(model, x)
+    assert log.counts == {1: 1 + chosen[0].keep.shape[1]}
+    source = log.source()
+    assert source is not None and torch.equal(source[:, 1:] >= 0, chosen[0].mask("kept"))
 
 
 @pytest.mark.parametrize("name", PLAIN)

@@ -70,6 +70,11 @@ def test_counts_padding_and_nested():
     assert s.attention_mask().sum(1).tolist() == (s.counts + 1).tolist()
     for row, count, values in zip(s.nested(x).unbind(), s.counts, y, strict=True):
         assert torch.equal(row, values[: count + 1])
+    assert s.nested(x[:, 1:]).values().shape == (s.counts.sum(), 3)
+    s.nested(x.requires_grad_()).values().sum().backward()
+    assert x.grad is not None and torch.equal((x.grad[:, 1:] != 0).any(-1), s.mask("kept"))
+    none = choose(torch.rand(0, 12), Count(3)).nested(torch.rand(0, 12, 2))
+    assert len(none) == 0
 
 
 @pytest.mark.parametrize("make", [even, uneven])
