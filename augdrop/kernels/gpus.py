@@ -1,7 +1,7 @@
 """What a machine's GPUs can do: whether the kernels run there, and on which images.
 
-Triton comes with CUDA builds of torch. Where it is missing, or the device is too old, the reference backend does the
-work, and a warning says so once.
+Triton comes with CUDA builds of torch. Where it is missing or does not start, or the device is too old, the reference
+backend does the work, and a warning says so once.
 """
 
 from __future__ import annotations
@@ -43,10 +43,25 @@ def usable(device: torch.device) -> bool:
         why = "the kernels have been tested on NVIDIA's devices only"
     elif (found := capability(device)) < OLDEST:
         why = f"it has compute capability {found}, and {OLDEST} is the least"
+    else:
+        why = _cannot_start()
     if why:
         message = f"augdrop: plain torch paints on {device}, slower than a kernel and with more memory: {why}."
         warnings.warn(message, stacklevel=2)
     return not why
+
+
+def _cannot_start() -> str:
+    """Why Triton does not start, if it does not: on its first day it compiles a little C, and keeps it in a folder."""
+    if not torch.cuda.is_available():
+        return ""
+    from triton.runtime import driver
+
+    try:
+        driver.active.get_current_device()
+    except Exception as error:  # no C compiler, no Python.h, no folder to write to, no libcuda where it looks
+        return f"Triton does not start here ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+    return ""
 
 
 def capability(device: torch.device) -> tuple[int, int]:

@@ -60,6 +60,22 @@ def test_a_device_that_is_new_enough(monkeypatch):
         assert gpus.usable(torch.device("cuda:0")) == (gpus.find_spec("triton") is not None)
 
 
+@needs_triton
+@pytest.mark.parametrize("error", [RuntimeError("Failed to find C compiler."), PermissionError("~/.triton")])
+def test_a_triton_that_does_not_start(monkeypatch, error):
+    class Driver:
+        @property
+        def active(self):
+            raise error
+
+    monkeypatch.setattr("triton.runtime.driver", Driver())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpus, "capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.version, "hip", None)
+    with fresh(), pytest.warns(UserWarning, match=f"Triton does not start here .{type(error).__name__}: {error}"):
+        assert not gpus.usable(torch.device("cuda:0"))
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1 << 16, 1 << 15), (1, 1, 3, 1 << 15, 30000), (1, 1, 1, 1, 1 << 22)])
 def test_images_beyond_32_bits_are_left_to_plain_torch(shape):
     with fresh():
