@@ -153,10 +153,15 @@ class Plan(Lazy):
 
     @property
     def reach(self) -> tuple[int, int] | None:
-        """First and last partner; None without any, and where asking would wait for a device."""
-        if self.partner is None or not len(self.partner) or not self.partner.is_cpu:
+        """First and last partner; None without any. A part of a plan on a device waits for it, once."""
+        partner = self.partner
+        if partner is None or not len(partner):
+            return None
+        if partner.is_cuda and "_reach" not in vars(self):
+            vars(self)["_reach"] = tuple(int(v) for v in partner.aminmax())
+        if not partner.is_cpu:
             return vars(self).get("_reach")
-        first, last = self.partner.aminmax()
+        first, last = partner.aminmax()
         return int(first), int(last)
 
     def _order_for_writing(self) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pickle
 
@@ -221,3 +222,22 @@ def test_a_plan_shows_what_it_does():
     assert "with partners" in text
     assert "% dropped" in text
     assert len(text) < 200
+
+
+class There(torch.Tensor):
+    """A tensor that says it is on a GPU, and counts how often it is read."""
+
+    is_cpu, is_cuda, read = False, True, 0
+
+    def aminmax(self):
+        There.read += 1
+        return super().aminmax()
+
+
+def test_partners_of_a_part_are_looked_at_wherever_they_are():
+    # A kernel would read behind the images: partners of a plan from the host are known, those of a part are not.
+    plan, there = whole(REGIONS["area"]), torch.arange(len(REGIONS["area"])).roll(1).as_subclass(There)
+    part = dataclasses.replace(plan, partner=there)
+    assert part.reach == part.reach == plan.reach
+    assert There.read == 1
+    assert plan.to("meta").reach == plan.reach and plan.to("meta").take(torch.arange(2, device="meta")).reach is None
