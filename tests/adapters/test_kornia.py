@@ -439,3 +439,16 @@ def test_bad_transforms_and_annotations_are_refused(x, masks):
     op = ad.to_kornia(build("AttentiveCutMix"))
     with pytest.raises(ad.AugDropError, match="Transform the image with these params first"):
         op.plan(op.forward_parameters(x.shape))
+
+
+@pytest.mark.parametrize("mixes", [False, True])
+def test_a_compiled_program_leaves_the_op_out(mixes):
+    t = ad.CutMix(num_classes=5, seed=0) if mixes else ad.Cutout(8, seed=0)
+    x, y, masks = torch.rand(4, 3, 32, 32), torch.arange(4), torch.ones(4, 1, 32, 32)
+    stage = LabelledSequential(ad.to_kornia(t), data_keys=["input", "mask", "class"])
+    torch._dynamo.reset()
+    with ad.keys(range(4)):
+        for got, want in zip(torch.compile(stage, backend="eager")(x, masks, y), stage(x, masks, y), strict=True):
+            assert torch.equal(got, want)
+        net = torch.nn.Sequential(ad.to_kornia(t), torch.nn.Conv2d(3, 4, 3))
+        assert torch.equal(torch.compile(net, backend="eager")(x), net(x))
