@@ -78,7 +78,7 @@ def perturbed_attention(
     It catches the calls of ``torch.nn.functional.scaled_dot_product_attention``, each of which is a layer with a stream
     of its own: so open a new block for each forward. That is what timm's fused attention and Transformers'
     ``attn_implementation="sdpa"`` call; ``nn.MultiheadAttention`` (torchvision) cannot be reached this way. Attention
-    masks are added after the perturbation, so what they hide stays hidden.
+    masks are added after the perturbation, so what they hide stays hidden. A compiled model leaves its graph for them.
 
     Args:
         model: looked at for its mode only.
@@ -88,6 +88,13 @@ def perturbed_attention(
     if not model.training:
         yield
         return
+    if any(getattr(m, "grad_checkpointing", getattr(m, "gradient_checkpointing", False)) for m in model.modules()):
+        raise fail(
+            "perturbed_attention",
+            got=f"{type(model).__name__} with gradient checkpointing",
+            expected="attention that is computed once: again, it would be perturbed otherwise",
+            fix="Switch checkpointing off.",
+        )
     with _Attention(type(model).__name__, method, keys, epoch, prefix) as seen:
         yield
     if not seen.layers:
@@ -104,12 +111,13 @@ class _Attention(TorchFunctionMode):
         super().__init__()
         self.model = model
         self.method, self.keys, self.epoch, self.prefix, self.layers = method, keys, epoch, prefix, 0
+        # Coins are tossed on the host, at each call anew: they are no part of a graph.
+        self._outside: Any = torch.compiler.disable(self.attend)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is not functional.scaled_dot_product_attention:
             return func(*args, **(kwargs or {}))
-        self.layers += 1
-        return self.attend(*args, **(kwargs or {}))
+        return self._outside(*args, **(kwargs or {}))
 
     def attend(
         self,
@@ -122,6 +130,14 @@ class _Attention(TorchFunctionMode):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Tensor:
+        if torch.compiler.is_exporting() or torch.jit.is_tracing():
+            raise fail(
+                "perturbed_attention",
+                got="an export or a trace, which would perturb every batch alike",
+                expected="a model that is run, or compiled",
+                fix="Export it outside of the block.",
+            )
+        self.layers += 1
         if enable_gqa:
             k, v = (t.repeat_interleave(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
         logits = q @ k.mT * (q.shape[-1] ** -0.5 if scale is None else scale)

@@ -178,7 +178,7 @@ def test_a_model_that_a_backward_pass_runs_again(model, method):
             loss.backward()
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::FutureWarning")
 def test_an_export_does_not_keep_the_tokens_of_one_batch(model):
     with attach(model.train(), RandomKeep(0.5, seed=0), keys=[1, 2, 3]):
         for made in (torch.export.export, torch.jit.trace):

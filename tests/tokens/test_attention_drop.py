@@ -192,6 +192,33 @@ def test_in_a_model(make):
         torch.testing.assert_close(model(images), plain)
 
 
+def test_compiled_before_the_block_or_in_it():
+    """Its coins are tossed at each call anew, and no graph holds those of one batch."""
+    model, images = tiny_timm().train(), torch.randn(3, 3, 32, 32)
+    torch._dynamo.reset()
+    fast, method = torch.compile(model, backend="eager"), DropKey(p=0.5, seed=0)
+    torch.testing.assert_close(fast(images), model(images))
+    for keys in ([1, 2, 3], [4, 5, 6]):
+        outs = []
+        for either in (model, fast):
+            with perturbed_attention(model, method, keys=keys, prefix=1):
+                outs.append(either(images))
+        torch.testing.assert_close(*outs)
+    torch.testing.assert_close(fast(images), model(images))
+
+
+@pytest.mark.parametrize("make", [tiny_timm, tiny_transformers])
+def test_what_would_be_perturbed_otherwise_or_always_alike(make):
+    model, images, method = make().train(), torch.randn(3, 3, 32, 32), DropKey(p=0.5, seed=0)
+    with pytest.raises(ad.AugDropError, match=r"an export.*outside"), perturbed_attention(model, method):
+        torch.export.export(model, (images,))
+    for module in model.modules():
+        for switch in ("set_grad_checkpointing", "gradient_checkpointing_enable"):
+            getattr(module, switch, lambda: None)()
+    with pytest.raises(ad.AugDropError, match="gradient checkpointing"), perturbed_attention(model, method):
+        model(images)
+
+
 def test_masks_hold_and_causality_too():
     from torch.nn.functional import scaled_dot_product_attention as attend
 
