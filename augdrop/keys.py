@@ -7,12 +7,12 @@ and else one draw from torch's generator a call: ``torch.manual_seed``, or a Dat
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import cast
+from threading import get_ident
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,13 +27,17 @@ Ids = int | Sequence[int] | np.ndarray | Tensor
 """One key, or one for each sample of a batch."""
 
 
-class _Fresh(threading.local):
-    """Where torch's generator puts a key: one a thread, for others may run while it draws."""
+class _Fresh(dict):
+    """Where torch's generator puts a key, by thread, for others may run while it draws: how to draw it and to read it.
 
-    def __init__(self) -> None:
+    A `threading.local` would do the same, and out of cold caches take 2 µs more.
+    """
+
+    def __missing__(self, thread: int) -> tuple[Callable[[], Any], Callable[[], np.ndarray], Callable[[], int]]:
         tensor = torch.empty(1, dtype=torch.int64, device="cpu")
         array = tensor.numpy()
-        self.draw, self.read, self.number = tensor.random_, array.copy, array.item
+        self[thread] = tensor.random_, array.copy, array.item
+        return self[thread]
 
 
 _fresh = _Fresh()
@@ -81,8 +85,9 @@ def resolve(
     if given is not None:
         ids = _integers("keys", given, batch)
     else:
-        _fresh.draw()
-        ids = _fresh.read()
+        draw, read, _ = _fresh[get_ident()]
+        draw()
+        ids = read()
         if batch != 1:
             ids = ids + np.arange(batch)
     if epoch is None or isinstance(epoch, int):
@@ -98,8 +103,9 @@ def resolve_one(
         given, epoch = _in_context(epoch)
         given = carried if given is None else given
     if given is None:
-        _fresh.draw()
-        key = _fresh.number()
+        draw, _, read = _fresh[get_ident()]
+        draw()
+        key = read()
     elif type(given) is int and -_HALF <= given < _HALF:
         key = given
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import torch
 
 from augdrop.errors import fail
@@ -36,6 +37,7 @@ def warmup(*transforms: Transform, dtypes: tuple[torch.dtype, ...] = (torch.uint
         methods = transforms or [cls(seed=0) for cls in METHODS.values()]
         for method in (m for t in methods for m in t.modules() if isinstance(m, RegionalDropout)):
             t = copy.deepcopy(method)
+            t.draws(1, keys=0).header(np.ones(1))  # who is hit: with a chance of 1 nobody asks
             t.p = 1.0
             for dtype in dtypes:
                 _call_each_way(t, torch.zeros(2, 3, 64, 64, dtype=dtype))

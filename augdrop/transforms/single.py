@@ -96,13 +96,21 @@ def remember(lanes: Lanes, x: Tensor, out: Tensor, plan: Plan, where: Any, blind
         lanes.clear()
     # A subclass of a sampler may draw otherwise, so the compiled form must be its own.
     fused = blind and task.threads == 1 and "alone" in type(where).__dict__
+    numbers = where.numbers(plan.size) if fused else ()
     under = 0 if x.numel() * x.element_size() < threads.SMALL else torch.get_num_threads()
     lanes[x.shape, x.stride(), x.dtype, out is x] = Lane(
         *(task.job, task.kernel, task.threads, under, plan.fill, where, task.keep),
-        where.alone if fused else None,
+        _knowing(where.alone, *map(type, numbers)) if fused else None,
         (painter().address, task.kernel.address, ctypes.addressof(task.job)),
-        where.numbers(plan.size) if fused else (),
+        numbers,
     )
+
+
+@cache
+def _knowing(alone: Any, *kinds: type) -> Callable[..., bool]:
+    """A sampler's compiled form that knows the kinds of its numbers; called as it is, it would look at each of them."""
+    numbers = tuple(kind() for kind in kinds)
+    return alone.compile(tuple(map(numba.typeof, ((0, 0), (0, 0, 0, 0.0), (0, 0, 0), numbers))))
 
 
 def paint(lane: Lane, x: Tensor, out: Tensor, region: Region, noise: np.ndarray) -> None:
