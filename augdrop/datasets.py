@@ -73,7 +73,7 @@ class keyed(Dataset):
     def __getitem__(self, index: int) -> Any:
         index = int(index)
         index = index + len(self) if index < 0 else index
-        epoch = int(self._epoch[0])
+        epoch = int(self._epoch.item())
         with keys(index, epoch):
             item = self.dataset[index]
         return Keyed(item, index, epoch) if self.attach else item
