@@ -30,6 +30,9 @@ class Keyed(NamedTuple):
 class keyed(Dataset):
     """A data set whose transforms are keyed by the item's index.
 
+    Around a ``Subset`` the index counts within that. For a sample to keep its key in any part of a data set, put the
+    part around: ``Subset(ad.keyed(dataset), indices)``, or ``random_split(ad.keyed(dataset), ...)``.
+
     Args:
         dataset: any map-style data set.
         attach: return `Keyed` items, for a batch transform in `collate`.

@@ -9,7 +9,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset, random_split
 
 import augdrop as ad
 
@@ -101,6 +101,19 @@ def test_persistent_workers_see_a_new_epoch():
         for ids, batch in loader:
             for i, x in zip(ids.tolist(), batch, strict=True):
                 assert torch.equal(x, CUT(photo(i), keys=i, epoch=epoch))
+
+
+def test_parts_keep_their_keys_in_whatever_order_they_come():
+    dataset = ad.keyed(Photos(CUT))
+    dataset.set_epoch(4)
+    parts = [Subset(dataset, [20, 3, 8]), *random_split(dataset, [15, 6])]
+    ranks = [DistributedSampler(dataset, num_replicas=2, rank=rank, seed=1) for rank in range(2)]
+    loaders = [DataLoader(part, 2) for part in parts] + [DataLoader(dataset, 4, sampler=rank) for rank in ranks]
+    loaders.append(DataLoader(dataset, 2, shuffle=True, num_workers=2, in_order=False))
+    for loader in loaders:
+        for ids, batch in loader:
+            for i, x in zip(ids.tolist(), batch, strict=True):
+                assert torch.equal(x, CUT(photo(i), keys=i, epoch=4))
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -123,12 +123,14 @@ def layout(root: Any) -> Layout:
     found = find_images(items)
     if not found:
         flat = [leaf for p, leaf in items if is_array(leaf) and leaf.ndim == 2 and role(p, leaf) is None]
-        raise fail(
-            "images",
-            got=f"none, but an array {tuple(flat[0].shape)}" if flat else "none",
-            expected="a tensor [C, H, W] or [B, C, H, W], an array H×W×C, or a PIL image",
-            fix="Add a channel axis to a grey image: x[None], or array[..., None]." if flat else "Check the sample.",
-        )
+        got, fix = "none", "Check the sample."
+        if flat:
+            got = f"none, but an array {tuple(flat[0].shape)}"
+            fix = "Add a channel axis to a grey image: x[None], or array[..., None]."
+        elif any(isinstance(leaf, Real) and key_of(p) in IMAGES for p, leaf in items):
+            got, fix = "lists of numbers", "Make an array of them. A column of Hugging Face's: datasets.Image()."
+        expected = "a tensor [C, H, W] or [B, C, H, W], an array H×W×C, or a PIL image"
+        raise fail("images", got=got, expected=expected, fix=fix)
     main = found[0]
     if holds_batch(main, at(root, main)):
         return Layout("batch", len(at(root, main)), [found], True)

@@ -70,6 +70,11 @@ def test_bad_samples(inputs, message):
         run(inputs)
 
 
+def test_images_as_lists_are_told_to_become_arrays():
+    with pytest.raises(AugDropError, match=r"images: got lists of numbers; .* datasets.Image"):
+        ad.Cutout(2)({"image": images().tolist(), "label": 1})
+
+
 def test_one_grey_array_is_told_to_add_its_channel():
     with pytest.raises(AugDropError, match="Add a channel axis"):
         ad.Cutout(2)(np.ones((H, W), np.uint8))
