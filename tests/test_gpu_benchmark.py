@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import clock, correctness, report, rivals, training
-from benchmarks.gpu.bench import Bench, Row, Task, carried_out
+from benchmarks.gpu.bench import Bench, Broken, Row, Task, carried_out
 from benchmarks.gpu.clock import DeviceClock, HostClock, race, returning
 
 BENCH = Bench(HostClock(), ((1, 3, 32, 32), (4, 3, 32, 32)), (3, 3, 17, 23), (torch.float32,), 1, 1, "squeezenet1_1", 2)
@@ -83,7 +83,7 @@ def folder(tmp_path_factory):
 
 def test_everything_that_is_timed_runs(folder):
     data = json.loads((folder / "gpu.json").read_text())
-    rows = [Row(**{k: v for k, v in r.items() if k != "met"}) for r in data["rows"]]
+    rows = report.read(folder)
     assert {r.section for r in rows} == {"references", "methods", "fills", "calls", "graphs", "peers", "DALI"}
     failed = [r for r in rows if r.failed]
     assert {r.section for r in failed} == {"DALI"} and all("need a GPU" in r.note for r in failed)
@@ -147,9 +147,69 @@ def test_a_run_that_is_cut_short_leaves_what_it_had(monkeypatch, tmp_path):
     monkeypatch.setitem(command.SECTIONS, "references", lambda bench: tasks)
     with pytest.raises(KeyboardInterrupt):
         list(command.run(BENCH, ["references"], tmp_path, ABOUT))
-    (row,) = json.loads((tmp_path / "gpu.json").read_text())["rows"]
-    assert (row["name"], row["value"]) == ("copy_", 2.0)
+    row, cut = report.read(tmp_path)
+    assert (row.name, row.value) == ("copy_", 2.0)
+    assert cut.name == "b" and cut.note == "failed: the process ended here"
     assert "copy_" in (tmp_path / "GPU.md").read_text()
+
+
+def test_a_kernel_that_takes_the_device_or_the_process_along_costs_one_row(monkeypatch, tmp_path):
+    ran, device = [], {"works": True}
+
+    def task(name, harm=None):
+        def run(row):
+            assert device["works"]
+            ran.append(name)
+            if harm is not None:
+                raise harm
+            return row._replace(value=1.0)
+
+        return Task(Row("references", name), run)
+
+    def synchronize():
+        if ran[-1] == "illegal":
+            device["works"] = False
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    def process(arguments):
+        # What a process of its own would do; a new one has a device that works.
+        device["works"], after = True, int(arguments[-1])
+        try:
+            list(command.run(BENCH, ["references"], tmp_path, ABOUT, report.read(tmp_path)[:after] if after else []))
+        except (SystemExit, Broken):
+            return 1
+        return 0
+
+    tasks = [
+        task("a"),
+        task("illegal", RuntimeError("CUDA error")),
+        task("b"),
+        task("crash", SystemExit(139)),
+        task("c"),
+    ]
+    monkeypatch.setitem(command.SECTIONS, "references", lambda bench: tasks)
+    monkeypatch.setattr(command.subprocess, "call", process)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    command.supervise([], tmp_path)
+    assert ran == ["a", "illegal", "b", "crash", "c"]
+    rows = report.read(tmp_path)
+    assert [(r.name, r.value, r.note) for r in rows] == [
+        ("a", 1.0, ""),
+        ("illegal", None, "failed: RuntimeError: CUDA error"),
+        ("b", 1.0, ""),
+        ("crash", None, "failed: the process ended here"),
+        ("c", 1.0, ""),
+    ]
+
+
+def test_a_process_that_measures_nothing_is_not_started_again(monkeypatch, tmp_path):
+    list(command.run(BENCH._replace(dtypes=()), ["references"], tmp_path, ABOUT))
+    monkeypatch.setattr(command.time, "time", lambda: float("inf"))  # what is there is of another day
+    monkeypatch.setattr(command.subprocess, "call", lambda arguments: 2)
+    with pytest.raises(SystemExit, match="2"):
+        command.supervise([], tmp_path)
 
 
 # Made-up numbers, to see what the report makes of them; no GPU has given any of these.
@@ -207,6 +267,6 @@ def test_a_race_turns_and_repeats():
     calls = []
     measured = race({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, HostClock().row, rounds=3)
     assert {len(v) for v in measured.values()} == {3}
-    assert calls.count("a") == calls.count("b") == 2 + 3 * 200
+    assert calls.count("a") == calls.count("b") == 2 + 3 * 50
     assert clock.HostClock().captured(len) is len
     assert returning(HostClock())(lambda: None, 5) > 0

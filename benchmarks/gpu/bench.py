@@ -92,8 +92,12 @@ class Task(NamedTuple):
     run: Callable[[Row], Row]
 
 
+class Broken(Exception):
+    """The device answers nothing any more: what a kernel that reads where it may not leaves of a process."""
+
+
 def carried_out(tasks: Iterable[Task]) -> Iterator[Row]:
-    """The rows of tasks; what fails is a row that says how."""
+    """The rows of tasks; what fails is a row that says how. Raises `Broken` behind one that left no device."""
     for task in tasks:
         try:
             yield task.run(task.row)
@@ -101,4 +105,8 @@ def carried_out(tasks: Iterable[Task]) -> Iterator[Row]:
             text = " ".join(str(error).split())[:200]
             yield task.row._replace(note=f"{FAILED}{type(error).__name__}: {text}")
         if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+            try:
+                torch.cuda.synchronize()
+                torch.cuda.empty_cache()
+            except RuntimeError as error:
+                raise Broken from error

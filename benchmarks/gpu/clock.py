@@ -114,7 +114,7 @@ _CYCLES, _LONGEST = 2e9, 1_000_000_000
 
 
 def race(
-    contenders: Mapping[str, Call], measure: Callable[[Call, int], float], rounds: int, budget: float = 0.05
+    contenders: Mapping[str, Call], measure: Callable[[Call, int], float], rounds: int, budget: float = 0.02
 ) -> dict[str, np.ndarray]:
     """Seconds a call of each contender, one number a round, in turns, so that a drift hits all of them alike.
 
@@ -125,7 +125,7 @@ def race(
     repeats = {}
     for name, call in contenders.items():
         measure(call, 1)  # compiles, allocates
-        repeats[name] = int(min(200, max(1, budget / max(1e-7, measure(call, 1))))) if rounds > 1 else 1
+        repeats[name] = int(min(50, max(1, budget / max(1e-7, measure(call, 1))))) if rounds > 1 else 1
     names = list(contenders)
     seconds: dict[str, Any] = {name: np.empty(rounds) for name in names}
     for r in range(rounds):

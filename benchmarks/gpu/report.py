@@ -153,6 +153,12 @@ def write(folder: Path, about: dict[str, Any], rows: Sequence[Row], seconds: flo
     (folder / "GPU.md").write_text(markdown(about, rows, seconds))
 
 
+def read(folder: Path) -> list[Row]:
+    """The rows that `write` has written."""
+    known = json.loads((folder / "gpu.json").read_text())["rows"]
+    return [Row(**{name: value for name, value in row.items() if name != "met"}) for row in known]
+
+
 def draw(folder: Path, about: dict[str, Any], rows: Sequence[Row]) -> None:
     """``gpu.png``: methods beside a copy and peers beside us, at the largest batch, float32."""
     there = [r for r in rows if not r.failed and r.value is not None]
