@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -21,14 +21,16 @@ from benchmarks.gpu.cases import FILLS, WHERES
 from benchmarks.timing import Shape, named
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
+_USUAL = [(torch.uint8, torch.channels_last), (torch.float32, torch.contiguous_format)]
 
 
 def tasks(bench: Bench) -> Iterator[Task]:
     """Every region with every fill, then every method, then tokens: a row each, over dtypes, layouts and states."""
     for where, fill in itertools.product(WHERES, FILLS):
-        # Every dtype where the region is the simplest, for a dtype's way does not depend on the region.
-        dtypes = DTYPES if where == "boxes" else (torch.uint8, torch.float32)
-        yield _task(bench, f"{where} × {fill}", lambda row, w=where, f=fill, d=dtypes: _pairs(bench, row, w, f, d))
+        # Every dtype and layout where the region is the simplest, for their way does not depend on the region, and each
+        # is a kernel to compile.
+        cases = [*itertools.product(DTYPES, LAYOUTS)] if where == "boxes" else _USUAL
+        yield _task(bench, f"{where} × {fill}", lambda row, w=where, f=fill, c=cases: _pairs(bench, row, w, f, c))
     for name in (*ad.METHODS, "OneOf"):
         yield _task(bench, name, lambda row, name=name: _method(bench, row, name))
     yield _task(bench, "tokens: gather, scatter, merge", lambda row: _tokens(bench, row))
@@ -79,9 +81,9 @@ def plan(where: str, fill: str, shape: Shape) -> Plan:
     return replace(made, opacity=opacity, partner=partner)
 
 
-def _pairs(bench: Bench, row: Row, where: str, fill: str, dtypes: tuple[torch.dtype, ...]) -> Row:
+def _pairs(bench: Bench, row: Row, where: str, fill: str, cases: Iterable[Any]) -> Row:
     tally, decided = Tally(), plan(where, fill, bench.small)
-    for dtype, layout in itertools.product(dtypes, LAYOUTS):
+    for dtype, layout in cases:
         host = _images(bench.small, dtype).contiguous(memory_format=layout)
         with use_backend("cpu"):
             by_cpu = apply(host, decided)
