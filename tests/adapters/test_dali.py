@@ -314,7 +314,7 @@ def test_bad_input(case: str) -> None:
     given, message = WRONG[case]
     with pytest.raises((ad.AugDropError, RuntimeError)) as error:
         run(to_dali(ad.CutMix(num_classes=5, seed=0)), to_layout(images(), "HWC"), **{"layout": "HWC", **given})
-    assert message in str(error.value)
+    assert message in str(error.value) and "to_dali: " in str(error.value)
 
 
 def test_sizes_that_differ_cannot_be_mixed() -> None:

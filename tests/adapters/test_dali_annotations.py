@@ -183,6 +183,7 @@ def test_what_cannot_be_followed() -> None:
             r"masks: got \(24, 32\) float32 and",
         ),
         (ad.CutMix(seed=0), {"masks": torch.zeros(5, *SIZE, 3)}, "with one channel HWC or CHW"),
+        (ad.CutMix(seed=0), {"masks": torch.zeros(5, 2, *SIZE)}, r"masks: got \(2, 24, 32\) for a sample"),
     )
     for t, given, message in cases:
         with pytest.raises(RuntimeError, match=message):

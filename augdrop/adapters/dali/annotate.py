@@ -33,9 +33,10 @@ def mixes_labels(t: Transform) -> bool:
 
 def mix_labels(t: Transform, plan: Plan | Plans, target: Tensor, shape: tuple[int, ...]) -> Any:
     """The targets of a batch of images of ``shape``; see `augdrop.labels.mix`."""
-    for method, part in steps(t, plan):
-        if mixes_labels(method):
-            target = method.mix_labels(target, part, Shape(shape))  # type: ignore[arg-type]
+    with named("to_dali"):
+        for method, part in steps(t, plan):
+            if mixes_labels(method):
+                target = method.mix_labels(target, part, Shape(shape))  # type: ignore[arg-type]
     return target
 
 

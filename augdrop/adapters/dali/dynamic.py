@@ -86,7 +86,7 @@ def _follow(
     done: dict[str, Any] = dict(task.follow(plan, shape, given))
     if "masks" in given:
         done["masks"] = one_tensor(given["masks"])
-        annotate.paint_masks(task.transform, plan, spatial(done["masks"], (shape[-2], shape[-1])))
+        annotate.paint_masks(task.transform, plan, spatial(done["masks"], shape))
     return plan, done
 
 

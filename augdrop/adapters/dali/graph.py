@@ -175,7 +175,7 @@ class Work:
         plan = self.task.plan(keys, epochs, shape, given, x, once)
         done = self.task.follow(plan, shape, given)
         if "masks" in given:
-            annotate.paint_masks(self.task.transform, plan, spatial(one_tensor(given["masks"]), (shape[-2], shape[-1])))
+            annotate.paint_masks(self.task.transform, plan, spatial(one_tensor(given["masks"]), shape))
         return plan, done
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -69,15 +71,18 @@ def one_tensor(masks: Tensor | list[Tensor]) -> Tensor:
     return torch.stack(masks)
 
 
-def spatial(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """A batch of segmentation masks as a view ``[B, ..., H, W]``; a channel axis at the end has to be 1."""
-    if masks.shape[-2:] == size:
-        return masks
-    if masks.ndim > 3 and masks.shape[-1] == 1 and masks.shape[-3:-1] == size:
-        return masks[..., 0]
+def spatial(masks: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A batch of segmentation masks as a view ``[B, ..., H, W]``, for images of the core's ``shape``.
+
+    A class for each pixel, so that one plane belongs to an image, or to each frame of a video.
+    """
+    size, planes = shape[-2:], (1, shape[1]) if len(shape) == 5 else (1,)
+    found = masks[..., 0] if masks.ndim > 3 and masks.shape[-1] == 1 and masks.shape[-3:-1] == size else masks
+    if found.shape[-2:] == size and math.prod(found.shape[1:-2]) in planes:
+        return found
     raise fail(
         "to_dali: masks",
         got=f"{tuple(masks.shape[1:])} for a sample",
         expected=f"a class for each pixel of {size[0]}×{size[1]}: HW, or with one channel HWC or CHW",
-        fix="Give class numbers, not colours, and resize masks with the images.",
+        fix="Give class numbers, not colours or a plane for each object, and resize masks with the images.",
     )
