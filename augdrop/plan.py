@@ -259,11 +259,14 @@ KINDS: dict[str, type] = {
 def move(tensors: list[Tensor], device: torch.device, non_blocking: bool) -> tuple[Tensor, list[Tensor]]:
     """Copy tensors to a device in one transfer: its bytes there, and the tensors that they are."""
     there = pack(tensors, pinned=device.type == "cuda").to(device, non_blocking=non_blocking)
+    # One view a dtype, and one a tensor: they cost more than the bytes do.
+    views = {dtype: there.view(dtype) for dtype in {t.dtype for t in tensors}}
     moved, start = [], 0
     for t in tensors:
-        size = t.numel() * t.element_size()
-        moved.append(there[start : start + size].view(t.dtype).view(t.shape))
-        start += _room(size)
+        size = t.element_size()
+        strides = t.stride() if t.is_contiguous() else torch.empty(t.shape, device="meta").stride()
+        moved.append(views[t.dtype].as_strided(t.shape, strides, start // size))
+        start += _room(t.numel() * size)
     return there, moved
 
 
@@ -271,8 +274,9 @@ def pack(tensors: list[Tensor], pinned: bool = False, out: Tensor | None = None)
     """The bytes of tensors in one buffer, each at a multiple of 16: uint8, ``out`` or new."""
     parts = []
     for t in tensors:
-        size = t.numel() * t.element_size()
-        parts += [t.cpu().contiguous().view(-1).view(torch.uint8), _ZEROS[: _room(size) - size]]
+        parts.append(t.cpu().contiguous().view(-1).view(torch.uint8))
+        if gap := -t.numel() * t.element_size() % 16:
+            parts.append(_ZEROS[:gap])
     if out is None:
         out = torch.empty(sum(map(len, parts)), dtype=torch.uint8, pin_memory=pinned)
     return torch.cat(parts, out=out)
