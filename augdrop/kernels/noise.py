@@ -102,7 +102,8 @@ def noise_run(job, b, start, n, out, scratch):
     # One loop a step, each of which LLVM turns into wide registers.
     words = pointer(address(scratch), np.uint32)
     skip = start & 3
-    _words(words, start >> 2, (skip + n + 3) >> 2, pointer(job.keys, np.uint64)[b])
+    # Whole registers of eight blocks: one block alone takes as long as five of them do together.
+    _words(words, start >> 2, ((skip + n + 31) >> 5) << 3, pointer(job.keys, np.uint64)[b])
     words = ahead(words, skip)
     raw = ahead(pointer(address(words), np.float32), n + 8)
     first, second = np.float32(job.first), np.float32(job.second)
