@@ -98,7 +98,7 @@ def painting(
         "keys": _in_a_row(keys), "quantiles": _quantiles(x.device) if constants["NORMAL"] else None,
         "cells": cells,
     }  # fmt: skip
-    registers = 224 if fill in (NOISE, BLUR) else 168
+    registers = {NOISE: 224, BLUR: 255}.get(fill, 168)
     return Launch(paint_kernel.paint, programs, {**tensors, **numbers}, constants, 4, registers)
 
 
