@@ -64,7 +64,7 @@ class Log:
         if method.training_only and not self.family.model.training:
             return None
         self.family.check_first("a selection")
-        if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        if torch.compiler.is_exporting() or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
             raise self.family.cannot(
                 "an export or a trace, which would keep this batch's tokens of every other batch too",
                 "Export model.eval(), or after handle.detach().",
