@@ -64,7 +64,7 @@ def add(task: Task, images: DataNode, given: Mapping[str, Any], keys: Any, epoch
         done = done if isinstance(done, (list, tuple)) else [done]
         results |= dict(zip([*painted, *outputs], done, strict=True))
     for name, node in painted.items():
-        named = {"layout": layout} if layout is not None and name == "images" else {}
+        named: dict[str, Any] = {"layout": layout} if layout is not None and name == "images" else {}
         results[name] = fn.reshape(node, shape=results[name], **named)
     return task.collect(given, results)
 

@@ -29,6 +29,9 @@ from augdrop.transforms.base import Shape, Transform
 Params = dict[str, Tensor]
 WHERE = "to_kornia"
 
+outside_graphs: Any = torch.compiler.disable
+"""What decides and paints is NumPy and compiled kernels, which torch's compiler cannot look into."""
+
 
 class KorniaDrop(_BasicAugmentationBase):
     """What an op that erases and one that mixes have in common; made by `to_kornia`.
@@ -52,7 +55,7 @@ class KorniaDrop(_BasicAugmentationBase):
         self.transform = transform
         self.given_keys = data_keys
 
-    @torch.compiler.disable
+    @outside_graphs
     def forward_parameters(
         self, batch_shape: Sequence[int], keys: Ids | None = None, epoch: Ids | None = None
     ) -> Params:
@@ -102,7 +105,7 @@ class KorniaDrop(_BasicAugmentationBase):
         name = next(iter(dict(container.named_children())))
         return container.forward(*inputs, params=[ParamItem(name, cast(Any, params))])
 
-    @torch.compiler.disable
+    @outside_graphs
     def _images(self, images: Tensor, params: Params) -> Tensor:
         x = self._batch(images)
         # Children that kornia knows nothing of may have resized the images since the parameters were drawn.
@@ -139,23 +142,23 @@ class KorniaDrop(_BasicAugmentationBase):
             return _decode(params["plan"], params["sample"])
         return self._decide(Shape(_shape(params)), params)
 
-    @torch.compiler.disable
+    @outside_graphs
     def apply_transform(self, input: Tensor, params: Params, flags: Any, transform: Any = None) -> Tensor:
         with named(WHERE):
             return self.transform.apply(input.view(_shape(params)), self.plan(params)).reshape(input.shape)
 
-    @torch.compiler.disable
+    @outside_graphs
     def apply_transform_mask(self, input: Tensor, params: Params, flags: Any, transform: Any = None) -> Tensor:
         with named(WHERE):
             return move_masks(self.transform, self.plan(params), input)
 
-    @torch.compiler.disable
+    @outside_graphs
     def apply_transform_boxes(self, input: Boxes, params: Params, flags: Any, transform: Any = None) -> Boxes:
         with named(WHERE):
             moved, self.box_origin, self.boxes_visible = move_boxes(self.transform, self.plan(params), input)
         return moved
 
-    @torch.compiler.disable
+    @outside_graphs
     def _move_points(self, points: Tensor, params: Params) -> Tensor:
         with named(WHERE):
             moved, self.keypoints_visible = move_points(self.transform, self.plan(params), points)
@@ -203,7 +206,7 @@ class Mix(KorniaDrop, K.MixAugmentationBaseV2):
     def apply_transform_keypoint(self, input: Tensor, params: Params, flags: Any) -> Tensor:
         return self._move_points(input, params)
 
-    @torch.compiler.disable
+    @outside_graphs
     def apply_transform_class(self, input: Tensor, params: Params, flags: Any) -> Any:
         with named(WHERE):
             return self.transform.mix_labels(input, self.plan(params), cast(Any, Shape(_shape(params))))
