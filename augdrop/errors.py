@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-
 _LONGEST = 300
 """Characters of a bad value that an error shows: a batch that was passed in its place does not bury what to do."""
 

@@ -58,7 +58,7 @@ def _cannot_start() -> str:
     from triton.runtime import driver
 
     try:
-        driver.active.get_current_device()
+        driver.active.get_current_device()  # pyright: ignore[reportAttributeAccessIssue]
     except Exception as error:  # no C compiler, no Python.h, no folder to write to, no libcuda where it looks
         return f"Triton does not start here ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
     return ""
