@@ -18,8 +18,8 @@ import augdrop
 from augdrop.kernels.dispatch import apply, backends, use_backend
 
 _NEEDED = ("torch", "torchvision", "numpy", "scipy", "numba", "pillow")
-_FOR_THE_REPOSITORY = ("bench", "demo", "dev", "test")
-"""Extras that stand for tasks, not for an ecosystem."""
+_NO_ECOSYSTEM = ("all", "bench", "demo", "dev", "test")
+"""Extras that stand for tasks, or for all ecosystems together."""
 
 
 def add_to(commands: Any) -> None:
@@ -73,7 +73,7 @@ def _ecosystems() -> list[tuple[str, str]]:
         return []
     for line in lines:
         match = re.match(r"""([\w.-]+).*;.*extra == ['"]([\w-]+)['"]""", line)
-        if match and match[2] not in _FOR_THE_REPOSITORY:
+        if match and match[2] not in _NO_ECOSYSTEM:
             found.setdefault(match[2], match[1])
             if match[1] == match[2]:
                 found[match[2]] = match[1]
