@@ -7,12 +7,11 @@ float64, with one rounding after each operation: the reference backend does the 
 from __future__ import annotations
 
 import torch
-from numba import njit, types
-from numba.extending import overload
+from numba import njit
 
 from augdrop.kernels.casts import cast, rounded
 from augdrop.kernels.fixed_point import mix_bytes, numerator
-from augdrop.kernels.moves import copy_run
+from augdrop.kernels.moves import copy_run, item_size
 from augdrop.kernels.place import place, source_at
 from augdrop.memory import address, ahead, like, pointer
 
@@ -36,6 +35,7 @@ def blend(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch):
     i = b * job.x_sample + t * job.x_frame + c * job.x_channel + y0 * job.x_row
     source, stride = source_at(job, out, from_saved, b, t, c, y0)
     x, aside = like(job.x, out), like(address(scratch), out)
+    q = numerator(other) if item_size(out) == 1 else 0
     rows, row = y1 - y0, job.width * k
     if n == 1 and spans[1] - spans[0] == job.width and job.x_row == row and job.out_row == row and stride == row:
         rows, k = 1, k * rows  # whole rows that touch are one
@@ -43,35 +43,15 @@ def blend(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch):
         for run in range(n):
             x0, length = spans[3 * run] * k, (spans[3 * run + 1] - spans[3 * run]) * k
             to, of = ahead(out, o + y * job.out_row + x0), ahead(x, i + y * job.x_row + x0)
-            mix(job, to, of, ahead(source, y * stride + x0), length, own, other, aside)
-
-
-def mix(job, out, x, source, n, own, other, aside):
-    """Mix ``n`` elements; ``aside`` has room for a row."""
-    raise NotImplementedError
-
-
-@overload(mix)
-def _mix(job, out, x, source, n, own, other, aside):
-    return mix_exact if out.dtype == types.uint8 else mix_wide
-
-
-def mix_exact(job, out, x, source, n, own, other, aside):
-    """Mix bytes: in integers, if their weight allows it."""
-    q = numerator(other)
-    if q > 0:
-        mix_bytes(address(out), address(x), address(source), n, q)
-    else:
-        _in_wide(job, out, x, source, n, own, other, aside)
-
-
-def mix_wide(job, out, x, source, n, own, other, aside):
-    """Mix what is no byte."""
-    _in_wide(job, out, x, source, n, own, other, aside)
+            with_ = ahead(source, y * stride + x0)
+            if q > 0:
+                mix_bytes(address(to), address(of), address(with_), length, q)
+            else:
+                _mix(job, to, of, with_, length, own, other, aside)
 
 
 @njit(nogil=True)
-def _in_wide(job, out, x, source, n, own, other, aside):
+def _mix(job, out, x, source, n, own, other, aside):
     if job.copy:
         _mix_run(out, x, source, n, own, other)
         return

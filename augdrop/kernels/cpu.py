@@ -106,7 +106,7 @@ def ready(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> Ta
     size = x.numel() * x.element_size()
     job.select = job.fill == TABLE and (job.copy or job.kind == MASK) and _selects(job, how.table)
     # Mixed bytes wait for arithmetic rather than memory: to paint them aside costs more than it saves.
-    bytes_mixed = job.fill == BLEND and x.dtype == torch.uint8
+    bytes_mixed = job.fill == BLEND and x.element_size() == 1
     job.stream = job.copy and size > _NEAR and job.out_row == w * k and not bytes_mixed
     keep.append(order)
     job.order = order.data_ptr()
