@@ -35,6 +35,11 @@ class Peer(NamedTuple):
     labels: bool
     dtypes: tuple[torch.dtype, ...]
 
+    @property
+    def manner(self) -> str:
+        """How the tables say it."""
+        return ("one draw a batch, " if self.shared else "") + self.state
+
     def our_call(self, x: Tensor, y: Tensor) -> Call:
         t, inplace = self.ours(), self.state == IN_PLACE
         if self.labels:
@@ -67,11 +72,10 @@ def rows(peers: Sequence[Peer], effort: Effort) -> Iterator[Row]:
 
 def _compared(p: Peer, theirs: Call, x: Tensor, y: Tensor, effort: Effort) -> Row:
     ours, name = p.our_call(x.clone() if p.state == IN_PLACE else x, y), type(p.ours()).__name__
-    state = ("one draw a batch, " if p.shared else "") + p.state
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # theirs
         seconds = against(ours, theirs, x, effort)
-    return row(seconds, x, section="peers", name=name, state=state, peer=f"{p.library} {p.call}", target=1.0)
+    return row(seconds, x, section="peers", name=name, state=p.manner, peer=f"{p.library} {p.call}", target=1.0)
 
 
 def against(ours: Call, theirs: Call, x: Tensor, effort: Effort) -> dict[str, np.ndarray]:

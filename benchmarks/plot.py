@@ -53,11 +53,11 @@ def _methods(axis: Any, rows: Sequence[Row]) -> None:
             axis.plot(r.to_copy, y, "o", color=colour, ms=7, label=state if r.name == names[0] else None)
             if r.target:
                 axis.plot(r.target, y, "|", color="black", ms=12, mew=2)
-            if floor := getattr(r, "floor", None):  # a GPU's rows have none
-                axis.plot(floor, y, "d", color=_GREY, ms=6, zorder=3)
+            if r.floor:
+                axis.plot(r.floor, y, "d", color=_GREY, ms=6, zorder=3)
             axis.text(1.01, y, number(r.to_copy, 2), transform=edge, color=colour, va="center", fontsize=9)
     axis.plot([], [], "|", color="black", ms=12, mew=2, label="target")
-    if any(getattr(r, "floor", None) for r in rows):
+    if any(r.floor for r in rows):
         axis.plot([], [], "d", color=_GREY, ms=6, label="floor: writing those bytes")
     axis.axvline(1, color=_GREY, lw=1, zorder=0)
     axis.set_yticks(range(len(names)), names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,32 +127,25 @@ SECTIONS: dict[str, tuple[str, str, tuple[Column, ...]]] = {
 
 
 NUMBERS = {
-    "µs",
-    "× copy_",
-    "floor",
-    "peer's µs",
-    "ours / peer's",
-    "ours",
-    "host's own",
-    "ours / host's",
-    "theirs",
-    "ours / theirs",
-    "images/s",
-    "cost",
-    "stage, µs an image",
-    "MiB",
-    "share",
+    *("µs", "× copy_", "floor", "peer's µs", "ours / peer's", "ours", "host's own", "ours / host's", "theirs"),
+    *("ours / theirs", "images/s", "cost", "stage, µs an image", "MiB", "share"),
+    *("host µs", "in a row µs", "eager, host µs", "GB/s", "copy's bandwidth", "step µs", "without µs"),
 }
+"""Heads of columns that are set to the right, of this report and of the GPU's."""
 
 
 def markdown(machine: dict[str, Any], rows: Sequence[Row], seconds: float) -> str:
     """The whole report."""
-    parts = ["# Benchmark results", _machine(machine, seconds), _in_short(rows)]
-    for section, (title, text, columns) in SECTIONS.items():
+    parts = ["# Benchmark results", _machine(machine, seconds), _in_short(rows), *tables(SECTIONS, rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def tables(sections: dict[str, tuple[str, str, tuple[Column, ...]]], rows: Sequence[Row]) -> Iterator[str]:
+    """Title, text and table of each section that has rows."""
+    for section, (title, text, columns) in sections.items():
         own = [r for r in rows if r.section == section]
         if own:
-            parts.append(f"## {title}\n\n{text}\n\n{table(own, columns)}")
-    return "\n\n".join(p for p in parts if p) + "\n"
+            yield f"## {title}\n\n{text}\n\n{table(own, columns)}"
 
 
 def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
@@ -214,6 +207,11 @@ def _fastest(rows: Sequence[Row], name: str, shape: str) -> str:
 
 def write(folder: Path, machine: dict[str, Any], rows: Sequence[Row], seconds: float) -> None:
     """``RESULTS.md`` and ``results.json``."""
-    data = {"machine": machine, "seconds": round(seconds), "rows": [r._asdict() | {"met": r.met} for r in rows]}
-    (folder / "results.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    save(folder / "results.json", machine, rows, seconds)
     (folder / "RESULTS.md").write_text(markdown(machine, rows, seconds))
+
+
+def save(path: Path, machine: dict[str, Any], rows: Sequence[Row], seconds: float) -> None:
+    """What programs read."""
+    data = {"machine": machine, "seconds": round(seconds), "rows": [r._asdict() | {"met": r.met} for r in rows]}
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")

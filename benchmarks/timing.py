@@ -114,14 +114,20 @@ def short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+FAILED = "failed: "
+"""How the note of a row begins that has nothing but an error to tell."""
+
+
 class Row(NamedTuple):
     """One line of the report; what does not apply is None.
 
-    value: in ``unit``.
-    to_copy: time / time of ``out.copy_(x)``.
+    value: in ``unit``; of a check, the cases that differ.
+    host, in_a_row: µs until a GPU's call returns, and of a call among many.
+    to_copy: time / time of ``out.copy_(x)``; 1 over it is the share of the copy's bandwidth.
+    speed: GB/s, read and written.
     floor: the same for writing just the dropped bytes where they lie, which nothing can beat.
     peer, peer_value, to_peer: who, its value, and ours / theirs.
-    share: of the batch's bytes (memory), or of the time that a loader takes without the stage (loader).
+    share: of the batch's bytes (memory), or of the time of a loader or training step without the stage.
     alone: µs an image that a stage takes in a loader or pipeline.
     target: what the field named by ``goal`` is to stay below.
     """
@@ -133,7 +139,10 @@ class Row(NamedTuple):
     dtype: str = ""
     value: float | None = None
     unit: str = "µs"
+    host: float | None = None
+    in_a_row: float | None = None
     to_copy: float | None = None
+    speed: float | None = None
     floor: float | None = None
     peer: str | None = None
     peer_value: float | None = None
@@ -146,8 +155,15 @@ class Row(NamedTuple):
 
     @property
     def met(self) -> bool | None:
-        """Is the target met? None where there is none."""
-        return None if self.goal is None or self.target is None else getattr(self, self.goal) <= self.target
+        """Is the target met? None where there is none; what failed has not met it."""
+        if self.goal is None or self.target is None:
+            return None
+        reached: Any = getattr(self, self.goal)
+        return reached is not None and reached <= self.target
+
+    @property
+    def failed(self) -> bool:
+        return self.note.startswith(FAILED)
 
     @property
     def beyond(self) -> bool:

@@ -10,8 +10,9 @@ from PIL import Image
 
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import clock, correctness, report, rivals, training
-from benchmarks.gpu.bench import Bench, Broken, Row, Task, carried_out
+from benchmarks.gpu.bench import Bench, Broken, Task, carried_out
 from benchmarks.gpu.clock import DeviceClock, HostClock, race, returning
+from benchmarks.timing import Row
 
 BENCH = Bench(HostClock(), ((1, 3, 32, 32), (4, 3, 32, 32)), (3, 3, 17, 23), (torch.float32,), 1, 1, "squeezenet1_1", 2)
 ABOUT = {"device": "a made-up GPU", "torch threads": 1, "cpu": "a CPU", "versions": {"augdrop": "0", "none": None}}

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from benchmarks.gpu import correctness, report, rivals, times, training
-from benchmarks.gpu.bench import FAILED, Bench, Row, Task, carried_out
+from benchmarks.gpu.bench import Bench, Task, carried_out
 from benchmarks.gpu.clock import DeviceClock
 from benchmarks.report import number
+from benchmarks.timing import FAILED, Row
 
 SECTIONS: dict[str, Callable[[Bench], Iterable[Task]]] = {
     "correctness": correctness.tasks,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from benchmarks.gpu.clock import Clock
-from benchmarks.timing import Shape, images
+from benchmarks.timing import FAILED, Row, Shape, images
 
 
 class Bench(NamedTuple):
@@ -36,53 +36,6 @@ class Bench(NamedTuple):
 
     def images(self, shape: Shape, dtype: torch.dtype) -> torch.Tensor:
         return images(shape, dtype).to(self.device)
-
-
-class Row(NamedTuple):
-    """One line of the report; what does not apply is None.
-
-    value: µs on the device, or of a call in a row, as the section says; of the correctness rows the cases that differ.
-    host: µs until the call returns.
-    in_a_row: µs a call, one after the other.
-    to_copy: time / time of ``out.copy_(x)``; 1 over it is the share of the copy's bandwidth.
-    speed: GB/s, read and written.
-    peer, peer_value, to_peer: who, its value, and ours / theirs.
-    share: of a training step's time.
-    target: what the field named by ``goal`` is to stay below.
-    """
-
-    section: str
-    name: str
-    state: str = ""
-    shape: str = ""
-    dtype: str = ""
-    value: float | None = None
-    host: float | None = None
-    in_a_row: float | None = None
-    to_copy: float | None = None
-    speed: float | None = None
-    peer: str | None = None
-    peer_value: float | None = None
-    to_peer: float | None = None
-    share: float | None = None
-    goal: str | None = None
-    target: float | None = None
-    note: str = ""
-
-    @property
-    def failed(self) -> bool:
-        return self.note.startswith(FAILED)
-
-    @property
-    def met(self) -> bool | None:
-        """Is the target met? None where there is none; what failed has not met it."""
-        if self.goal is None or self.target is None:
-            return None
-        reached: Any = getattr(self, self.goal)
-        return reached is not None and reached <= self.target
-
-
-FAILED = "failed: "
 
 
 class Task(NamedTuple):

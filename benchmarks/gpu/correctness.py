@@ -16,9 +16,9 @@ from augdrop import tokens
 from augdrop.kernels.dispatch import DTYPES, apply, use_backend
 from augdrop.plan import Plan
 from augdrop.tokens.tome import match, merge
-from benchmarks.gpu.bench import Bench, Row, Task
+from benchmarks.gpu.bench import Bench, Task
 from benchmarks.gpu.cases import FILLS, WHERES
-from benchmarks.timing import Shape, named
+from benchmarks.timing import Row, Shape, named
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
 _USUAL = [(torch.uint8, torch.channels_last), (torch.float32, torch.contiguous_format)]

@@ -10,8 +10,22 @@ from typing import Any
 import torch
 
 from benchmarks import machine, plot
-from benchmarks.gpu.bench import Row
-from benchmarks.report import NUMBERS, number, table
+from benchmarks.report import (
+    DTYPE,
+    MICROS,
+    NAME,
+    PEER,
+    PEER_MICROS,
+    SHAPE,
+    STATE,
+    TO_COPY,
+    TO_PEER,
+    Column,
+    number,
+    save,
+    tables,
+)
+from benchmarks.timing import Row
 
 
 def verdict(row: Row) -> str:
@@ -31,71 +45,66 @@ def _share(row: Row) -> str:
     return "–" if not row.to_copy else f"{1 / row.to_copy:.0%}"
 
 
-_NAME = ("", lambda r: r.name)
-_STATE, _SHAPE, _DTYPE = ("state", lambda r: r.state), ("images", lambda r: r.shape), ("dtype", lambda r: r.dtype)
-_DEVICE, _HOST = ("µs", lambda r: number(r.value)), ("host µs", lambda r: number(r.host))
-_TO_COPY, _BANDWIDTH = ("× copy_", lambda r: number(r.to_copy)), ("copy's bandwidth", _share)
-_PEER, _THEIRS = ("peer", lambda r: r.peer or "–"), ("peer's µs", lambda r: number(r.peer_value))
-_TO_PEER, _TARGET = ("ours / peer's", lambda r: number(r.to_peer)), ("target", verdict)
+HOST: Column = ("host µs", lambda r: number(r.host))
+BANDWIDTH: Column = ("copy's bandwidth", _share)
+TARGET: Column = ("target", verdict)
 
-SECTIONS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
+SECTIONS: dict[str, tuple[str, str, tuple[Column, ...]]] = {
     "correctness": (
         "Is it right?",
         "On this device, against the CPU's kernels: out of place, `out=`, in place; contiguous and channels_last; "
         "samples that are hit and others. Where plain torch on the device gives something else, it says so.",
-        (_NAME, _SHAPE, _TARGET),
+        (NAME, SHAPE, TARGET),
     ),
     "references": (
         "What the device takes",
         "`out.copy_(x)` is the measure of the other tables. µs are the device's own, its queue being full; host µs are "
         "until the call returns.",
-        (_NAME, _SHAPE, _DTYPE, _DEVICE, ("GB/s", lambda r: number(r.speed)), _HOST, _TARGET),
+        (NAME, SHAPE, DTYPE, MICROS, ("GB/s", lambda r: number(r.speed)), HOST, TARGET),
     ),
     "methods": (
         "Every method",
         "`t.apply(x, plan)` with its plan on the device, all samples hit: the kernel's own time.",
-        (_NAME, _STATE, _SHAPE, _DTYPE, _DEVICE, _TO_COPY, _BANDWIDTH, _HOST, _TARGET),
+        (NAME, STATE, SHAPE, DTYPE, MICROS, TO_COPY, BANDWIDTH, HOST, TARGET),
     ),
     "fills": (
         "Fills",
         "The same, in Random Erasing's rectangles. The image's mean and the blur read the image a first time.",
-        (_NAME, _STATE, _SHAPE, _DTYPE, _DEVICE, _TO_COPY, _BANDWIDTH, _HOST, _TARGET),
+        (NAME, STATE, SHAPE, DTYPE, MICROS, TO_COPY, BANDWIDTH, HOST, TARGET),
     ),
     "calls": (
         "Whole calls",
         "`t(x, keys=...)`: draws on the host, one copy of the plan, one launch.",
-        (_NAME, _SHAPE, _DTYPE, _DEVICE, _HOST, ("in a row µs", lambda r: number(r.in_a_row)), _TO_COPY, _TARGET),
+        (NAME, SHAPE, DTYPE, MICROS, HOST, ("in a row µs", lambda r: number(r.in_a_row)), TO_COPY, TARGET),
     ),
     "graphs": (
         "CUDA graphs",
         "A graph around `t.apply(x, buffer.plan, out=y)`, with its `PlanBuffer` filled anew or not; the plan is made "
         "beforehand. Beside it what the host takes for the same without a graph.",
-        (_NAME, _STATE, _SHAPE, _DEVICE, _HOST, ("eager, host µs", lambda r: number(r.peer_value)), _TO_PEER, _TARGET),
+        (NAME, STATE, SHAPE, MICROS, HOST, ("eager, host µs", lambda r: number(r.peer_value)), TO_PEER, TARGET),
     ),
     "peers": (
         "Peers",
         "Calls in a row on the device, the same law, state and labels on both sides; below 1 we are faster.",
-        (_NAME, _PEER, _STATE, _SHAPE, _DTYPE, _DEVICE, _HOST, _THEIRS, _TO_PEER, _TARGET),
+        (NAME, PEER, STATE, SHAPE, DTYPE, MICROS, HOST, PEER_MICROS, TO_PEER, TARGET),
     ),
     "DALI": (
         "DALI's GPU operators",
         "Their pipeline with the operator less the pipeline without; ours called on the same batch.",
-        (_NAME, _PEER, _SHAPE, _DEVICE, _THEIRS, _TO_PEER, _TARGET),
+        (NAME, PEER, SHAPE, MICROS, PEER_MICROS, TO_PEER, TARGET),
     ),
     "training": (
         "Training",
         "A whole step under AMP (bfloat16), channels_last, on uint8 batches from pinned memory that the Prefetcher "
         "copies ahead; AugDrop on the Prefetcher's stream, or in line before the model.",
         (
-            *(_NAME, _STATE, _SHAPE, ("step µs", lambda r: number(r.value))),
-            *(_PEER, ("without µs", lambda r: number(r.peer_value))),
-            *(("cost", lambda r: "–" if r.share is None else f"{r.share:.1%}"), _TARGET),
+            *(NAME, STATE, SHAPE, ("step µs", lambda r: number(r.value))),
+            *(PEER, ("without µs", lambda r: number(r.peer_value))),
+            *(("cost", lambda r: "–" if r.share is None else f"{r.share:.1%}"), TARGET),
         ),
     ),
 }
 """Title, what is measured, and columns of each section."""
-
-NUMBERS.update(("host µs", "in a row µs", "eager, host µs", "GB/s", "copy's bandwidth", "step µs", "without µs"))
 
 
 def describe(device: torch.device) -> dict[str, Any]:
@@ -122,11 +131,7 @@ def markdown(about: dict[str, Any], rows: Sequence[Row], seconds: float) -> str:
     versions = ", ".join(f"{name} {v}" for name, v in about["versions"].items() if v is not None)
     lines = [f"- {name}: {value}" for name, value in about.items() if name != "versions"]
     lines += [f"- {versions}", f"- `python -m benchmarks.gpu`, {seconds:.0f} s so far; medians of rounds"]
-    parts = [f"# AugDrop on {about['device']}", "\n".join(lines), _in_short(rows)]
-    for section, (title, text, columns) in SECTIONS.items():
-        own = [r for r in rows if r.section == section]
-        if own:
-            parts.append(f"## {title}\n\n{text}\n\n{table(own, columns)}")  # type: ignore[arg-type]
+    parts = [f"# AugDrop on {about['device']}", "\n".join(lines), _in_short(rows), *tables(SECTIONS, rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -148,8 +153,7 @@ def _in_short(rows: Sequence[Row]) -> str:
 
 def write(folder: Path, about: dict[str, Any], rows: Sequence[Row], seconds: float) -> None:
     """``GPU.md`` and ``gpu.json``."""
-    data = {"machine": about, "seconds": round(seconds), "rows": [r._asdict() | {"met": r.met} for r in rows]}
-    (folder / "gpu.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    save(folder / "gpu.json", about, rows, seconds)
     (folder / "GPU.md").write_text(markdown(about, rows, seconds))
 
 
@@ -165,4 +169,4 @@ def draw(folder: Path, about: dict[str, Any], rows: Sequence[Row]) -> None:
     # The picture takes the first batch that it meets.
     shapes = list(dict.fromkeys(r.shape for r in there if r.section == "methods"))
     if shapes:
-        plot.draw(folder / "gpu.png", [r for r in there if r.shape == shapes[-1]], about)  # type: ignore[arg-type]
+        plot.draw(folder / "gpu.png", [r for r in there if r.shape == shapes[-1]], about)

@@ -11,11 +11,11 @@ import torch
 
 import augdrop as ad
 from benchmarks.comparison import CLASSES, IN_PLACE, Peer
-from benchmarks.gpu.bench import Bench, Row, Task
+from benchmarks.gpu.bench import Bench, Task
 from benchmarks.gpu.clock import race, returning
 from benchmarks.hosts import dali
 from benchmarks.peers import PEERS
-from benchmarks.timing import Shape, micros, named, ratio, short
+from benchmarks.timing import Row, Shape, micros, named, ratio, short
 
 LIBRARIES = ("torchvision", "timm", "kornia", "paraug")
 """Those whose transforms take tensors of a GPU."""
@@ -31,7 +31,7 @@ def peers(bench: Bench) -> Iterator[Task]:
                     row = Row(
                         "peers",
                         type(t).__name__,
-                        ("one draw a batch, " if p.shared else "") + p.state,
+                        p.manner,
                         named(shape),
                         short(dtype),
                         peer=f"{p.library} {p.call}",

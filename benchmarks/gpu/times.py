@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 import augdrop as ad
-from benchmarks.gpu.bench import Bench, Row, Task
+from benchmarks.gpu.bench import Bench, Task
 from benchmarks.gpu.clock import race, returning
 from benchmarks.ours import FILLS, IN_PLACE, OUT, Subject, subjects
-from benchmarks.timing import Call, Shape, micros, named, ratio, short
+from benchmarks.timing import Call, Row, Shape, micros, named, ratio, short
 
 BANDWIDTH = 0.9
 """What share of a copy's bandwidth painting out of place is to reach on the largest batch."""

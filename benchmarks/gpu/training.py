@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 import augdrop as ad
 from benchmarks.comparison import CLASSES
-from benchmarks.gpu.bench import Bench, Row, Task
+from benchmarks.gpu.bench import Bench, Task
 from benchmarks.gpu.clock import race
-from benchmarks.timing import images, micros, ratio
+from benchmarks.timing import Row, images, micros, ratio
 
 SHARE = 0.01
 """What share of a step AugDrop is to take at most."""

@@ -85,7 +85,6 @@ def peers(batch: int, library: str | None = None, chosen: Sequence[Peer] = THEIR
         t = p.ours()
         if library not in (None, p.library) or (t.mixes and batch == 1):
             continue
-        state = ("one draw a batch, " if p.shared else "") + p.state
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # theirs
             try:
@@ -95,8 +94,8 @@ def peers(batch: int, library: str | None = None, chosen: Sequence[Peer] = THEIR
         beside = measure(p.our_call, x, y)
         size = x.numel() * x.element_size()
         yield (
-            Row("peers", f"{p.library} {p.call}", state, batch, "float32", size, theirs),
-            Row("peers", type(t).__name__, state, batch, "float32", size, beside),
+            Row("peers", f"{p.library} {p.call}", p.manner, batch, "float32", size, theirs),
+            Row("peers", type(t).__name__, p.manner, batch, "float32", size, beside),
         )
 
 
