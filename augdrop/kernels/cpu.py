@@ -104,7 +104,7 @@ def ready(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> Ta
     else:
         keep += _fill(job, how)
     size = x.numel() * x.element_size()
-    job.select = job.fill == TABLE and (job.copy or job.kind == MASK) and _selects(job, how.table)
+    job.select = job.fill == TABLE and _selects(job, how.table)
     # Mixed bytes wait for arithmetic rather than memory: to paint them aside costs more than it saves.
     bytes_mixed = job.fill == BLEND and x.element_size() == 1
     job.stream = job.copy and size > _NEAR and job.out_row == w * k and not bytes_mixed

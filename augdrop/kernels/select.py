@@ -11,7 +11,7 @@ from numba import njit
 from augdrop.kernels.moves import choose_run, choose_where_any, fill_run, item_size, stream_run
 from augdrop.kernels.place import own_bits, runs
 from augdrop.memory import ahead, like, pointer
-from augdrop.regions.spans import COS, MASK, SIN
+from augdrop.regions.spans import COS, MASK, PERIOD, SIN
 
 BAND = 1 << 14
 """Bytes done at once, of a mask or an image: they stay in the innermost cache while every plane goes by."""
@@ -64,13 +64,34 @@ def _choose_lines(job, out, stride, x, mask, lines, row, value):
 @njit(nogil=True)
 def _draw(job, b, start, lines, spans, mask):
     """The mask of some rows, a byte an element."""
-    row, k = job.width * job.interleaved, job.interleaved
-    y = start
-    while y < start + lines:
-        n, until = runs(job, b, y, spans)
-        until = min(until, start + lines)
-        fill_run(mask, (y - start) * row, (until - y) * row, np.uint8(0))
-        for line in range(y - start, until - start):
-            for i in range(n):
-                fill_run(mask, line * row + spans[3 * i] * k, (spans[3 * i + 1] - spans[3 * i]) * k, np.uint8(1))
-        y = until
+    width, k = job.width, job.interleaved
+    params = ahead(pointer(job.params, np.int64), b * job.n_params)
+    for line in range(lines):
+        own = ahead(mask, line * width * k)
+        if k == 1:
+            _draw_grid(params, start + line, width, own)
+            continue
+        n, _ = runs(job, b, start + line, spans)
+        fill_run(own, 0, width * k, np.uint8(0))
+        for i in range(n):
+            fill_run(own, spans[3 * i] * k, (spans[3 * i + 1] - spans[3 * i]) * k, np.uint8(1))
+
+
+@njit(nogil=True)
+def _draw_grid(params, y, width, mask):
+    """One row of a turned grid, as its definition in `augdrop.regions.grid` has it: that takes less than its runs."""
+    bar, other = params[4], np.uint8(params[5] == 0)
+    if bar == 0 or bar == PERIOD:
+        fill_run(mask, 0, width, np.uint8(bar != 0) ^ other)
+        return
+    v, u = np.uint32(params[0] + params[COS] * y), np.uint32(params[1] - params[SIN] * y)
+    _draw_lattice(mask, width, v, u, np.uint32(params[SIN]), np.uint32(params[COS]), np.uint32(bar - 1), other)
+
+
+@njit(nogil=True)
+def _draw_lattice(mask, width, v, u, sin, cos, last, other):
+    # 32-bit integers wrap around where the lattice does. Taken in as such, they stay as narrow in wide registers.
+    for j in range(width):
+        x = np.uint32(j)
+        on_v, on_u = np.uint32(v + np.uint32(sin * x)) <= last, np.uint32(u + np.uint32(cos * x)) <= last
+        mask[j] = np.uint8(on_v | on_u) ^ other

@@ -16,8 +16,6 @@ from augdrop.regions import spans
 from augdrop.regions.base import NO_BITS, Region
 from augdrop.regions.mask import Mask, resample
 
-_ONE = 1 << spans.ANGLE_BITS
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Grid(Region):
@@ -49,25 +47,13 @@ class Grid(Region):
         if bool((self.period < 1).any()):
             raise fail("Grid: period", got=int(self.period.min()), expected="pixels >= 1", fix="Make the grid anew.")
 
-    def fixed_point(self) -> tuple[Tensor, Tensor]:
-        """Cosine and sine of the angle as integers with `spans.ANGLE_BITS` binary places, int64 ``[B]``."""
-        # On the host: the last bit of a cosine differs between devices.
-        if (params := self.held()) is not None:
-            return params[:, spans.COS], params[:, spans.SIN]
-        both = torch.from_numpy(_fixed_point(self.angle.cpu().numpy())).to(self.device)
-        return both[0], both[1]
-
     def mask(self) -> Tensor:
-        h, w = self.size
-        side = diagonal(h, w)
-        cos, sin = (v[:, None, None] for v in self.fixed_point())
-        period, width = (v[:, None, None] << (spans.ANGLE_BITS + 1) for v in (self.period, self.width))
-        y2 = 2 * (torch.arange(h, device=self.device)[:, None] + (side - h) // 2) + 1 - side
-        x2 = 2 * (torch.arange(w, device=self.device) + (side - w) // 2) + 1 - side
-        offset = self.offset[..., None, None] << (spans.ANGLE_BITS + 1)
-        rows = sin * x2 + cos * y2 + (side << spans.ANGLE_BITS) - offset[:, 0]
-        columns = cos * x2 - sin * y2 + (side << spans.ANGLE_BITS) - offset[:, 1]
-        striped = (rows % period < width) | (columns % period < width)
+        params, (h, w) = self.packed()[1][:, :, None, None], self.size
+        y, x = torch.arange(h, device=self.device)[:, None], torch.arange(w, device=self.device)
+        down, along, cos, sin, bar = (params[:, i] for i in range(5))
+        rows = (down + sin * x + cos * y) % spans.PERIOD
+        columns = (along + cos * x - sin * y) % spans.PERIOD
+        striped = (rows < bar) | (columns < bar)
         return striped if self.stripes else ~striped
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
@@ -86,28 +72,26 @@ class Grid(Region):
 
 
 @njit(cache=True, nogil=True)
-def _fixed_point(angle):
-    out = np.empty((2, len(angle)), np.int64)
-    for b in range(len(angle)):
-        turn = angle[b] * (math.pi / 180)
-        out[0, b], out[1, b] = round(math.cos(turn) * _ONE), round(math.sin(turn) * _ONE)
-    return out
-
-
-@njit(cache=True, nogil=True)
 def pack(period, width, offset, angle, stripes, h, w, side):
-    """Lattices as `spans` reads them, int64 ``[B, 18]``."""
-    params = np.empty((len(period), 18), np.int64)
-    cos, sin = _fixed_point(angle)
+    """Lattices as `spans` reads them, int64 ``[B, 14]``.
+
+    A period is 2^32, so that integers draw the same lattice on every device, and a coordinate wraps around by itself.
+    """
+    params = np.empty((len(period), 14), np.int64)
     for b in range(len(period)):
-        p = params[b]
-        p[0], p[1] = period[b], min(max(width[b], 0), period[b])
-        p[2], p[3] = offset[b, 0] % p[0], offset[b, 1] % p[0]
-        p[4], p[5], p[6], p[7], p[8], p[9] = cos[b], sin[b], side, stripes, (side - h) // 2, (side - w) // 2
+        p, turn, unit = params[b], angle[b] * (math.pi / 180), spans.PERIOD / period[b]
+        # Cut off, not rounded: a step of one pixel is never longer than a stripe of one.
+        cos, sin = 2 * np.int64(math.cos(turn) * (unit / 2)), 2 * np.int64(math.sin(turn) * (unit / 2))
+        # From the centre outwards, where the image's may be half a pixel beside the canvas'.
+        y, x = (side - h) // 2 + (h - side) / 2, (side - w) // 2 + (w - side) / 2
+        down = side / 2 - offset[b, 0] % period[b] + math.sin(turn) * x + math.cos(turn) * y
+        along = side / 2 - offset[b, 1] % period[b] + math.cos(turn) * x - math.sin(turn) * y
+        p[0] = np.int64(np.rint(down * unit)) - (sin * (w - 1) + cos * (h - 1)) // 2
+        p[1] = np.int64(np.rint(along * unit)) - (cos * (w - 1) - sin * (h - 1)) // 2
+        p[2], p[3], p[4], p[5] = cos, sin, min(max(width[b], 0), period[b]) * spans.PERIOD // period[b], stripes
         # How many whole steps cross a stripe, or the space between two, and what is left of it: first along rows.
-        for at, step in ((10, abs(2 * sin[b])), (14, abs(2 * cos[b]))):
-            for i, pixels in enumerate((p[1], p[0] - p[1])):
-                length, step = pixels * spans.PIXEL, max(step, 1)
+        for at, step in ((6, max(abs(sin), 1)), (10, max(abs(cos), 1))):
+            for i, length in enumerate((p[4], spans.PERIOD - p[4])):
                 p[at + 2 * i], p[at + 2 * i + 1] = length // step, length % step
     return params
 

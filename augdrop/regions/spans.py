@@ -15,14 +15,11 @@ from numba import njit
 from augdrop.memory import ahead, data, first_byte, load8
 
 BOXES, BLOCKS, GRID, CELLS, MASK = range(5)
-ANGLE_BITS = 30
-"""Binary places of the cosine and sine of a rotated grid: integers, so that every device draws the same lattice."""
+PERIOD = np.int64(1) << 32
+"""The period of a grid's lattice, in the unit of its coordinates."""
 
-PIXEL = np.int64(1) << (ANGLE_BITS + 1)
-"""A pixel of a grid's lattice, whose coordinates are doubled so that pixel centres are whole numbers."""
-
-COS, SIN = 4, 5
-"""Where a grid's params hold them."""
+COS, SIN = 2, 3
+"""Where a grid's params hold a step of one pixel along its own axis, and along the other."""
 
 _FAR = np.int64(1) << 40
 
@@ -98,42 +95,35 @@ def _block_spans(params, y, width, spans):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _enter(value, step, period, bar):
+def _enter(value, step, bar):
     """How a walk of ``step`` a pixel begins on one axis.
 
     Returns ``(is it on a stripe, after how many pixels does that change, how far past the edge is it then)``.
     """
-    # Two periods more make it positive, and unsigned division is the cheaper one.
-    phase = np.int64(np.uint64(value + 2 * period) % np.uint64(period))
+    phase = value & (PERIOD - 1)
     if step < 0:
         # Seen in a mirror the walk goes forward, and the stripe is at the end of the period.
-        phase, step = period - 1 - phase + bar, -step
-        phase -= period if phase >= period else 0
+        phase, step = (PERIOD - 1 - phase + bar) & (PERIOD - 1), -step
     on = phase < bar
-    if step == 0 or bar == 0 or bar == period:
+    if step == 0 or bar == 0 or bar == PERIOD:
         return on, _FAR, np.int64(0)
-    rest = (bar if on else period) - phase
+    rest = (bar if on else PERIOD) - phase
     far = np.int64(np.uint64(rest + step - 1) // np.uint64(step))
     return on, far, far * step - rest
 
 
 @njit(cache=True, nogil=True)
 def _grid_spans(params, y, width, spans):
-    period, bar = params[0] * PIXEL, params[1] * PIXEL
-    cos, sin, side = params[COS], params[SIN], params[6]
-    stripes = params[7] == 1
-    y2, x2 = 2 * (y + params[8]) + 1 - side, 2 * params[9] + 1 - side
-    half = side << ANGLE_BITS
-    v = sin * x2 + cos * y2 + half - params[2] * PIXEL
-    u = cos * x2 - sin * y2 + half - params[3] * PIXEL
-    on_v, far_v, over_v = _enter(v, 2 * sin, period, bar)
-    on_u, far_u, over_u = _enter(u, 2 * cos, period, bar)
+    cos, sin, bar, stripes = params[COS], params[SIN], params[4], params[5] == 1
+    v, u = params[0] + cos * y, params[1] - sin * y
+    on_v, far_v, over_v = _enter(v, sin, bar)
+    on_u, far_u, over_u = _enter(u, cos, bar)
     until = y + 1
     if sin == 0:
-        until = y + _enter(v, 2 * cos, period, bar)[1]
+        until = y + _enter(v, cos, bar)[1]
     elif cos == 0:
-        until = y + _enter(u, -2 * sin, period, bar)[1]
-    step_v, step_u = abs(2 * sin), abs(2 * cos)
+        until = y + _enter(u, -sin, bar)[1]
+    step_v, step_u = abs(sin), abs(cos)
     n, x, start = 0, np.int64(0), np.int64(-1)
     while x < width:
         dropped = (on_v or on_u) == stripes
@@ -148,10 +138,10 @@ def _grid_spans(params, y, width, spans):
         # From edge to edge a walk takes one of two numbers of pixels, which params hold: no division here.
         if far_v == 0:
             on_v = not on_v
-            far_v, over_v = _edge(params, 10 if on_v else 12, over_v, step_v)
+            far_v, over_v = _edge(params, 6 if on_v else 8, over_v, step_v)
         if far_u == 0:
             on_u = not on_u
-            far_u, over_u = _edge(params, 14 if on_u else 16, over_u, step_u)
+            far_u, over_u = _edge(params, 10 if on_u else 12, over_u, step_u)
     if start >= 0:
         n = _put(spans, n, start, np.int64(width), 0)
     return n, until

@@ -98,27 +98,13 @@ def _corners_above(corners, row, count, most):
 
 @triton.jit
 def _in_grid(params, y, x):
-    # Fixed point, as in `augdrop.regions.grid`: a pixel is 2^31, so that a shift leaves whole pixels of the lattice.
-    period, bar = tl.load(params).to(tl.int32), tl.load(params + 1).to(tl.int32)
-    down, along = tl.load(params + 2) << 31, tl.load(params + 3) << 31
-    cos, sin = tl.load(params + 4), tl.load(params + 5)
-    side = tl.load(params + 6)
-    half = side << 30
-    y2 = 2 * (y + tl.load(params + 8).to(tl.int32)) + (1 - side).to(tl.int32)
-    x2 = 2 * (x + tl.load(params + 9).to(tl.int32)) + (1 - side).to(tl.int32)
-    y2, x2 = y2.to(tl.int64), x2.to(tl.int64)
-    on_row = _modulo((sin * x2 + (cos * y2 + (half - down))) >> 31, period) < bar
-    on_column = _modulo((cos * x2 + (half - along - sin * y2)) >> 31, period) < bar
-    return (on_row | on_column) == (tl.load(params + 7) != 0)
-
-
-@triton.jit
-def _modulo(value, period):
-    """``value`` modulo ``period``, never negative: an estimate in float32 is one off at most, for all that fits."""
-    value = value.to(tl.int32)
-    rest = value - tl.floor(value.to(tl.float32) * (1.0 / period.to(tl.float32))).to(tl.int32) * period
-    rest = tl.where(rest < 0, rest + period, rest)
-    return tl.where(rest >= period, rest - period, rest)
+    # A period is 2^32, as in `augdrop.regions.grid`: 32-bit integers wrap around where the lattice does.
+    down, along = tl.load(params).to(tl.int32), tl.load(params + 1).to(tl.int32)
+    cos, sin = tl.load(params + 2).to(tl.int32), tl.load(params + 3).to(tl.int32)
+    bar = tl.load(params + 4)
+    rows, columns = sin * x + (down + cos * y), cos * x + (along - sin * y)
+    on_row, on_column = rows.to(tl.uint32, bitcast=True) < bar, columns.to(tl.uint32, bitcast=True) < bar
+    return (on_row | on_column) == (tl.load(params + 5) != 0)
 
 
 @triton.jit

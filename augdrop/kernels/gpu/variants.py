@@ -125,7 +125,7 @@ def _images(layout: str, dtype: torch.dtype, size: tuple[int, int]) -> Tensor:
 
 
 def _region(kind: int, samples: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    n_params = {BOXES: 4, BLOCKS: 43, GRID: 18, CELLS: 2, MASK: 1}[kind]
+    n_params = {BOXES: 4, BLOCKS: 43, GRID: 14, CELLS: 2, MASK: 1}[kind]
     shape = {CELLS: (samples, 14, 14), MASK: (samples, height, width)}.get(kind, (1, 1, 1))
     return torch.zeros(samples, n_params, dtype=torch.int64), torch.zeros(shape, dtype=torch.uint8)
 
