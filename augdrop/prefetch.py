@@ -61,14 +61,17 @@ class Prefetcher:
             yield from (self._prepared(batch, self.device) for batch in self.loader)
             return
         device = self.device if self.device.index is not None else torch.device("cuda", torch.cuda.current_device())
-        side, ahead = torch.cuda.Stream(device), None
-        for batch in self.loader:
-            following = self._started(batch, device, side)
-            if ahead is not None:
-                yield ahead.handed_over()
-            ahead = following
-        if ahead is not None:
-            yield ahead.handed_over()
+        side, ahead = torch.cuda.Stream(device), []
+        try:
+            for batch in self.loader:
+                ahead.append(self._started(batch, device, side))
+                if len(ahead) > 1:
+                    yield ahead.pop(0).handed_over()
+        except Exception:
+            # As on the CPU: the batches before one that fails are good.
+            yield from (batch.handed_over() for batch in ahead)
+            raise
+        yield from (batch.handed_over() for batch in ahead)
 
     def _started(self, batch: Any, device: torch.device, side: torch.cuda.Stream) -> _Ahead:
         """Put a batch's copies and transform on the side stream; the host waits for nothing."""

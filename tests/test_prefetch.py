@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -178,6 +179,22 @@ def test_the_next_batch_is_on_its_way_when_one_is_handed_over(monkeypatch):
         *(*started(2), *handed_over(1)),
         *handed_over(2),
     ]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_batches_before_one_that_fails_are_handed_over(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: None)
+
+    def started(self, batch, device, side):
+        return SimpleNamespace(handed_over=self._prepared(batch, torch.device("cpu")).clone)
+
+    monkeypatch.setattr(ad.Prefetcher, "_started", started)
+    batches = iter(ad.Prefetcher(torch.arange(5).unbind(), lambda x: 6 // (3 - int(x)) + torch.zeros(()), device))
+    assert [int(next(batches)) for _ in range(3)] == [2, 3, 6]
+    with pytest.raises(ZeroDivisionError):
+        next(batches)
 
 
 @pytest.mark.cuda
