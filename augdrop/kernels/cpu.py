@@ -60,7 +60,7 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
 def ready(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> Task | None:
     """Everything that `apply` does but the work itself."""
     b, t, c, h, w = x.shape
-    inplace, how = out is x, how.drawn(x)
+    inplace, how = out is x, how.drawn(x, noise.words_compiled)
     computed = how.opacity is not None or how.cells is not None
     if computed and x.dtype not in SCALARS:
         return None

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from augdrop.errors import fail
 from augdrop.kernels.casts import cast
-from augdrop.memory import address, ahead, pointer
+from augdrop.memory import address, ahead, data, pointer
 from augdrop.rng import philox
 
 INTEGER, FLOAT16, BFLOAT16, FLOAT32, FLOAT64 = range(5)
@@ -73,8 +73,8 @@ def quantiles() -> Tensor:
     return torch.from_numpy(ndtri(p).astype(np.float32))
 
 
-def values(law: Law, keys: Tensor, count: int, dtype: torch.dtype) -> Tensor:
-    """The first ``count`` values of each sample, ``[B, count]``, in torch on the device of ``keys``: the definition."""
+def words(keys: Tensor, count: int) -> Tensor:
+    """The first ``count`` words of each sample, int64 ``[B, count]``: the definition, on any device."""
     blocks = torch.arange((count + 3) // 4, device=keys.device)
     c = [blocks.expand(len(keys), -1), *(torch.zeros_like(blocks).expand(len(keys), -1) for _ in range(3))]
     k0, k1 = keys[:, None] & 0xFFFFFFFF, keys[:, None] >> 32 & 0xFFFFFFFF
@@ -83,10 +83,28 @@ def values(law: Law, keys: Tensor, count: int, dtype: torch.dtype) -> Tensor:
         p0, p1 = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
         c = [(p1 >> 32 & 0xFFFFFFFF) ^ c[1] ^ k0, p1 & 0xFFFFFFFF, (p0 >> 32 & 0xFFFFFFFF) ^ c[3] ^ k1, p0 & 0xFFFFFFFF]
         k0, k1 = k0 + 0x9E3779B9 & 0xFFFFFFFF, k1 + 0xBB67AE85 & 0xFFFFFFFF
-    words = torch.stack(c, -1).flatten(1)[:, :count]
-    first, second = (torch.tensor(v, dtype=torch.float32, device=keys.device) for v in (law.first, law.second))
+    return torch.stack(c, -1).flatten(1)[:, :count]
+
+
+def words_compiled(keys: Tensor, count: int) -> Tensor:
+    """`words` of keys on the host, where a hundred small operations would take longer than an image."""
+    return torch.from_numpy(_first_words(keys.numpy(), count)).to(torch.int64)[:, :count]
+
+
+@njit(cache=True, nogil=True)
+def _first_words(keys, count):
+    blocks = (count + 3) // 4
+    out = np.empty((len(keys), 4 * blocks), np.uint32)
+    for b in range(len(keys)):
+        _words(ahead(data(out), 4 * blocks * b), 0, blocks, np.uint64(keys[b]))
+    return out
+
+
+def values(law: Law, words: Tensor, dtype: torch.dtype) -> Tensor:
+    """What words are worth: the definition, on any device."""
+    first, second = (torch.tensor(v, dtype=torch.float32, device=words.device) for v in (law.first, law.second))
     if law.normal:
-        table = quantiles().to(keys.device)
+        table = quantiles().to(words.device)
         i = words >> 16
         fraction = (words & 0xFFFF).to(torch.float32) * 2.0**-16
         result = first + second * (table[i] + (table[i + 1] - table[i]) * fraction)

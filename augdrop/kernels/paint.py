@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import singledispatch
 
 import numpy as np
@@ -44,12 +45,12 @@ class Paint:
     cells: Tensor | None = None
     factor: int = 1
 
-    def drawn(self, x: Tensor) -> Paint:
-        """With a table of colours, if they are noise that has not been drawn yet."""
+    def drawn(self, x: Tensor, words: Callable[[Tensor, int], Tensor]) -> Paint:
+        """With a table of colours, if they are noise that has not been drawn yet; ``words`` are that noise's."""
         if self.noise is None or self.keys is None or not self.boxes:
             return self
-        values = noise.values(self.noise, self.keys.to(x.device), self.boxes * x.shape[2], x.dtype)
-        return Paint(table=values.view(len(x), self.boxes, x.shape[2]))
+        colours = noise.values(self.noise, words(self.keys.to(x.device), self.boxes * x.shape[2]), x.dtype)
+        return Paint(table=colours.view(len(x), self.boxes, x.shape[2]))
 
 
 @singledispatch

@@ -16,7 +16,7 @@ from augdrop.regions.boxes import Boxes
 def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, paint: Paint) -> None:
     """Paint ``x [B, T, C, H, W]`` into ``out``, which may be ``x``."""
     source = x.clone() if paint.source is x and out is x else paint.source
-    hit, paint = hit.to(x.device), paint.drawn(x)
+    hit, paint = hit.to(x.device), paint.drawn(x, noise.words)
     if out is not x:
         out.copy_(x)
     table = None if paint.table is None else paint.table.to(x.device)
@@ -29,7 +29,7 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, paint: Paint) -> 
     if table is not None:
         value = table[:, 0, None, :, None, None]
     elif paint.noise is not None and paint.keys is not None:
-        value = noise.values(paint.noise, paint.keys.to(x.device), x[0].numel(), x.dtype).view(x.shape)
+        value = noise.values(paint.noise, noise.words(paint.keys.to(x.device), x[0].numel()), x.dtype).view(x.shape)
     elif paint.cells is not None:
         value = smooth(paint.cells, paint.factor, x.shape[3], x.shape[4], x.dtype)
     else:

@@ -91,12 +91,18 @@ def test_the_table_of_quantiles_is_symmetric_and_ends_at_half_a_step():
 @pytest.mark.parametrize("key", [0, -1, 2**63 - 1, 123456789])
 def test_element_e_is_word_e_of_the_samples_own_philox(key):
     law = noise.law(torch.float64, False, 0.0, 1.0)
-    values = noise.values(law, torch.tensor([key]), 40, torch.float64)[0].numpy()
+    values = noise.values(law, noise.words(torch.tensor([key]), 40), torch.float64)[0].numpy()
     counter = np.zeros((10, 4), np.uint32)
     counter[:, 0] = np.arange(10)
     halves = np.array([key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF], np.uint32)
     words = rng.philox_reference(counter, halves).ravel()
     assert values.tolist() == (words >> 8).astype(np.float64).__mul__(2.0**-24).tolist()
+
+
+def test_compiled_words_are_the_definitions():
+    keys = torch.tensor([0, -1, 2**63 - 1, 123456789])
+    for count in (1, 4, 7, 100):
+        assert torch.equal(noise.words_compiled(keys, count), noise.words(keys, count))
 
 
 def test_noise_knows_its_sample_and_place_and_nothing_else():
