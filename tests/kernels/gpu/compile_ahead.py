@@ -21,17 +21,18 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.compiler import get_ptxas, sm_arch_from_capability
 from triton.compiler import ASTSource, make_backend
 from triton.runtime.jit import JITFunction, create_function_from_signature
 
-from augdrop.kernels.gpu.variants import Variant, launches, specialised
-from tests.kernels.gpu import token_launches
+from tests.kernels.gpu import image_launches, token_launches
 
 ARCHITECTURES = (80, 90, 100)
 _CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
@@ -39,9 +40,11 @@ _GLOBAL = re.compile(r"\b(ld|st)\.(?:\w+\.)*?global\.(?:[\w:]+\.)*?(?:v([248])\.
 
 
 class Job(NamedTuple):
-    """A variant to compile for an architecture; ``wide``: see `wide`."""
+    """A kernel as a launch would have it, to compile for an architecture; ``wide``: see `wide`."""
 
-    variant: Variant
+    name: str
+    source: ASTSource
+    options: dict[str, Any]
     wide: str
     architecture: int
 
@@ -52,18 +55,26 @@ _todo: list[Job] = []
 
 def jobs(architecture: int, everything: bool) -> Iterator[Job]:
     """The variants for an architecture, each once."""
-    target, seen = GPUTarget("cuda", architecture, 32), set()
-
-    def wanted(name: str) -> bool:
-        return everything or representative(name, architecture)
-
-    images = ((specialised(name, launch, target), wide(name)) for name, launch in launches((64, 64)) if wanted(name))
-    tokens = (found for found in _tokens(target) if wanted(found[0].name))
-    for variant, vectors in itertools.chain(images, tokens):
-        key = _source(variant).hash() + str(variant.options)
-        if key not in seen:
-            seen.add(key)
-            yield Job(variant, vectors, architecture)
+    backend, seen = make_backend(GPUTarget("cuda", architecture, 32)), set()
+    images = (
+        (name, partial(launch.run, torch.device("cpu")), wide(name)) for name, launch in image_launches.launches()
+    )
+    tokens = ((case.name, case.run, case.wide) for case in token_launches.cases())
+    for name, run, vectors in itertools.chain(images, tokens):
+        if not (everything or representative(name, architecture)):
+            continue
+        with _caught() as found:
+            run()
+        for kernel, args, given in found:
+            bound, specialization, options = create_function_from_signature(kernel.signature, kernel.params, backend)(
+                *args, **given
+            )
+            parsed, *rest = kernel._pack_args(backend, options, bound, specialization, options)
+            source = ASTSource(kernel, *rest)
+            key = source.hash() + parsed.hash()
+            if key not in seen:
+                seen.add(key)
+                yield Job(name, source, parsed.__dict__, vectors, architecture)
 
 
 def representative(name: str, architecture: int) -> bool:
@@ -96,22 +107,6 @@ def wide(name: str) -> str:
     return "stores" if parts[-1] == "out of place" else "some stores"
 
 
-def _tokens(target: GPUTarget) -> Iterator[tuple[Variant, str]]:
-    """The token kernels, as their launches would have them."""
-    backend = make_backend(target)
-    for case in token_launches.cases():
-        with _caught() as found:
-            case.run()
-        for kernel, args, options in found:
-            options = options | {"debug": False, "instrumentation_mode": ""}
-            binder = create_function_from_signature(kernel.signature, kernel.params, backend)
-            bound, specialization, _ = binder(*args, **options)
-            parsed, *rest = kernel._pack_args(backend, options, bound, specialization, None)
-            means = kernel.__name__ == "merge"  # beside which it stores sizes
-            wanted = ("some stores" if means else "stores") if case.aligned else ""
-            yield Variant(case.name, kernel, *rest, parsed.__dict__), wanted
-
-
 @contextmanager
 def _caught() -> Iterator[list[tuple[Any, tuple[Any, ...], dict[str, Any]]]]:
     """In the block, launches are noted and not made."""
@@ -128,17 +123,13 @@ def _caught() -> Iterator[list[tuple[Any, tuple[Any, ...], dict[str, Any]]]]:
         JITFunction.run = run  # type: ignore[method-assign]
 
 
-def _source(variant: Variant) -> ASTSource:
-    return ASTSource(variant.kernel, variant.signature, variant.constexprs, variant.attrs)
-
-
 def _compiled(number: int) -> dict[str, Any]:
     """What one of `_todo` is on its architecture; ``error`` if it is nothing."""
-    variant, vectors, architecture = _todo[number]
-    about = {"case": variant.name, "kernel": variant.kernel.__name__, "wide": vectors, "sm": architecture}
+    name, source, options, vectors, architecture = _todo[number]
+    about = {"case": name, "kernel": source.fn.__name__, "wide": vectors, "sm": architecture}
     try:
         target = GPUTarget("cuda", architecture, 32)
-        binary = triton.compile(_source(variant), target=target, options=variant.options)
+        binary = triton.compile(source, target=target, options=options)
     except Exception as error:
         return about | {"error": f"{type(error).__name__}: {error}"[-1000:]}
     usage = _told([_CUOBJDUMP, "--dump-resource-usage"], binary.asm["cubin"])
@@ -146,8 +137,8 @@ def _compiled(number: int) -> dict[str, Any]:
     # A stack may be that of a call, as for a division: the assembler knows.
     numbers["spilled"] = 0
     if numbers["stack"] or numbers["local"]:
-        name = f"--gpu-name={sm_arch_from_capability(architecture)}"
-        flags = ["-v", "--fmad=false", "--regAllocOptLevel=2", name, "-o", os.devnull]
+        gpu = f"--gpu-name={sm_arch_from_capability(architecture)}"
+        flags = ["-v", "--fmad=false", "--regAllocOptLevel=2", gpu, "-o", os.devnull]
         report = _told([get_ptxas(architecture).path, *flags], binary.asm["ptx"].encode())
         numbers["spilled"] = sum(map(int, re.findall(r"(\d+) bytes spill", report)))
     widths: dict[str, list[int]] = {"ld": [], "st": []}

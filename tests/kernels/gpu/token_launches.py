@@ -14,11 +14,11 @@ _COMPUTED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class Case(NamedTuple):
-    """A call, and whether what it reads and writes is made of whole vectors."""
+    """A call, and what of it is done by vectors: see `tests.kernels.gpu.compile_ahead.wide`."""
 
     name: str
     run: Callable[[], Any]
-    aligned: bool
+    wide: str
 
 
 def cases() -> Iterator[Case]:
@@ -40,15 +40,18 @@ def cases() -> Iterator[Case]:
 def _moves(
     name: str, x: torch.Tensor, keep: torch.Tensor, aligned: bool, order: torch.Tensor | None = None
 ) -> Iterator[Case]:
-    y, fill, d = x[:, :51], x[:, 1:], x.shape[2]
+    y, fill, d, wide = x[:, :51], x[:, 1:], x.shape[2], "stores" if aligned else ""
     fill = fill if x.stride(2) > 1 or d % 16 else torch.zeros(2, 196, d, dtype=x.dtype)
-    yield Case(f"gather, {name}", lambda: token_ops.gather(x, keep, order, 1), aligned)
-    yield Case(f"scatter a number, {name}", lambda: token_ops.scatter(y, keep, order, 1, 196, 1), aligned)
-    yield Case(f"scatter into tokens, {name}", lambda: token_ops.scatter(y, keep, order, 1, 196, fill), aligned)
+    yield Case(f"gather, {name}", lambda: token_ops.gather(x, keep, order, 1), wide)
+    yield Case(f"scatter a number, {name}", lambda: token_ops.scatter(y, keep, order, 1, 196, 1), wide)
+    yield Case(f"scatter into tokens, {name}", lambda: token_ops.scatter(y, keep, order, 1, 196, fill), wide)
 
 
 def _merges(name: str, x: torch.Tensor, sizes: torch.Tensor | None, aligned: bool) -> Iterator[Case]:
     source, total = torch.zeros(2, 197, dtype=torch.int64), torch.ones(2, 184)
-    yield Case(f"merge, {name}", lambda: token_ops.merge(x, source, 184, sizes), aligned)
+    # Beside the means it stores sizes.
+    yield Case(f"merge, {name}", lambda: token_ops.merge(x, source, 184, sizes), "some stores" if aligned else "")
     spread = torch.ops.augdrop.token_spread
-    yield Case(f"merge's gradient, {name}", lambda: spread(x[:, :184], source, sizes, total), aligned)
+    yield Case(
+        f"merge's gradient, {name}", lambda: spread(x[:, :184], source, sizes, total), "stores" if aligned else ""
+    )
