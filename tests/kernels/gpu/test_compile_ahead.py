@@ -1,15 +1,12 @@
 """Every kernel compiles for GPUs that are not here, keeps to its registers, and moves whole vectors.
 
-In a process of its own: under this one's ``TRITON_INTERPRET`` nothing is compiled. What is left out of the product of
-all regions, fills, layouts, dtypes and architectures is said at `tests.kernels.gpu.compile_ahead.representative`;
-``python -m tests.kernels.gpu.compile_ahead --all --report`` leaves nothing out.
+What is left out of the product of all regions, fills, layouts, dtypes and architectures is said at
+`tests.kernels.gpu.compile_ahead.representative`; ``python -m tests.kernels.gpu.compile_ahead --all --report`` leaves
+nothing out.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 
 import pytest
@@ -21,36 +18,27 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def results():
-    env = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    command = [sys.executable, "-m", "tests.kernels.gpu.compile_ahead"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def test_every_kernel_compiles_for_every_architecture(results):
-    assert [f"{r['case']}: {r['error']}" for r in results if "error" in r] == []
+def test_every_kernel_compiles_for_every_architecture(compiled):
+    assert [f"{r['case']}: {r['error']}" for r in compiled if "error" in r] == []
     kernels = {"paint", "chain", "channel_means", "cell_means", "gather", "scatter", "merge", "spread", "soft_labels"}
     for architecture in (80, 90, 100):
-        mine = [r for r in results if r["sm"] == architecture]
+        mine = [r for r in compiled if r["sm"] == architecture]
         assert {r["kernel"] for r in mine} == kernels
         for kind in ("boxes", "blocks", "grid", "cells", "mask"):
             assert any(r["case"].startswith(f"{kind}, ") for r in mine)
 
 
-def test_nothing_spills(results):
-    assert {(r["sm"], r["case"]): (r["spilled"], r["reg"]) for r in results if r["spilled"]} == {}
+def test_nothing_spills(compiled):
+    assert {(r["sm"], r["case"]): (r["spilled"], r["reg"]) for r in compiled if r["spilled"]} == {}
 
 
-def test_partners_in_place_are_written_behind_a_barrier(results):
+def test_partners_in_place_are_written_behind_a_barrier(compiled):
     # Which no interpreter can miss: it runs one thread after the other.
-    assert all(r["barrier"] for r in results if r["kernel"] == "chain")
+    assert all(r["barrier"] for r in compiled if r["kernel"] == "chain")
 
 
-def test_aligned_images_and_tokens_are_stored_in_whole_vectors(results):
-    aligned = [r for r in results if r["wide"]]
+def test_aligned_images_and_tokens_are_stored_in_whole_vectors(compiled):
+    aligned = [r for r in compiled if r["wide"]]
     assert {r["kernel"] for r in aligned} == {"paint", "chain", "gather", "scatter", "merge", "spread"}
     for r in aligned:
         assert max(r["st"]) >= 128, r
@@ -59,7 +47,7 @@ def test_aligned_images_and_tokens_are_stored_in_whole_vectors(results):
     assert any("channels last" in r["case"] for r in aligned)
 
 
-def test_aligned_images_and_tokens_are_loaded_in_whole_vectors(results):
-    for r in results:
+def test_aligned_images_and_tokens_are_loaded_in_whole_vectors(compiled):
+    for r in compiled:
         if r["wide"] == "stores" or (r["wide"] and r["kernel"] in ("chain", "merge")):
             assert max(r["ld"]) >= 128, r
