@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from augdrop import labels
 from augdrop.errors import fail
 from augdrop.kernels.dispatch import apply
 from augdrop.keys import keys
@@ -154,7 +153,7 @@ class mixed(Dataset):
         draws = self.transform.draws(1, [index])
         (x, y), (px, py) = self._pair(index), self._pair(int(dataset_partners(draws, len(self))[0]))
         plan = _decisive(self.transform.decide(x, draws, partners=px))
-        target = labels.mix(y, plan, other=py, **(self.transform.label_options() or {}))
+        target = self.transform.mix_labels(y, plan, x, py)
         x = apply(x, plan, source=None if plan.partner is None else px)
         return x[0], tuple(t[0] for t in target) if isinstance(target, tuple) else target[0]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from numbers import Real
 from typing import Literal
 
 from augdrop.errors import fail
@@ -24,8 +25,9 @@ class Constant(Fill):
     value: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
+        if not _is_number(self.value):
             raise fail("Constant", got=repr(self.value), expected="a number", fix="A colour is PerChannel((r, g, b)).")
+        object.__setattr__(self, "value", float(self.value) + 0.0)  # equal fills paint equal bits: -0.0 is 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +37,14 @@ class PerChannel(Fill):
     values: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "values", tuple(float(v) for v in self.values))
+        try:
+            values = tuple(float(v) + 0.0 for v in self.values)
+        except (TypeError, ValueError):
+            values = ()
+        if not values or isinstance(self.values, str):
+            got, fix = repr(self.values), "Write PerChannel((0.485, 0.456, 0.406)), say."
+            raise fail("PerChannel", got=got, expected="one number a channel", fix=fix)
+        object.__setattr__(self, "values", values)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -67,7 +76,7 @@ class Noise(Fill):
                 )
         for name in ("low", "high", "mean", "std"):
             value = getattr(self, name)
-            if value is not None and not _is_finite(value):
+            if value is not None and not (_is_number(value) and math.isfinite(value)):
                 raise fail(f"Noise: {name}", got=repr(value), expected="a finite number", fix="Leave it out.")
         if self.low is not None and self.high is not None and self.low > self.high:
             got = f"low={self.low:g}, high={self.high:g}"
@@ -80,8 +89,8 @@ class Noise(Fill):
         return f"Noise({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,9 +127,9 @@ def as_fill(fill: Fill | float | tuple[float, ...] | list[float] | str) -> Fill:
         return fill
     if isinstance(fill, str) and fill in NAMED:
         return NAMED[fill]
-    if isinstance(fill, (int, float)) and not isinstance(fill, bool):
-        return Constant(float(fill))
-    if isinstance(fill, (tuple, list)) and fill and all(isinstance(v, (int, float)) for v in fill):
+    if _is_number(fill):
+        return Constant(fill)  # type: ignore[arg-type]
+    if isinstance(fill, (tuple, list)):
         return PerChannel(tuple(fill))
     raise fail(
         "fill",

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from augdrop.errors import fail
 
-_HALF, _EPOCHS = 1 << 63, 1 << 32
+_HALF, EPOCHS = 1 << 63, 1 << 32
 """One above the largest key and epoch."""
 
 Ids = int | Sequence[int] | np.ndarray | Tensor
@@ -106,7 +106,7 @@ def resolve_one(
         key = _integers("keys", given, 1).item()
     if epoch is None:
         epoch = default_epoch
-    if type(epoch) is int and 0 <= epoch < _EPOCHS:
+    if type(epoch) is int and 0 <= epoch < EPOCHS:
         return key, epoch
     return key, (_epochs(epoch, 1) if isinstance(epoch, int) else _integers("epoch", epoch, 1)).item()
 
@@ -137,6 +137,6 @@ def _integers(what: str, given: Ids, batch: int) -> np.ndarray:
 
 @lru_cache(64)
 def _epochs(epoch: int, batch: int) -> np.ndarray:
-    if not 0 <= epoch < _EPOCHS:
+    if not 0 <= epoch < EPOCHS:
         raise fail("epoch", got=epoch, expected="a number from 0 to 2**32 - 1", fix="Count epochs from 0.")
     return np.full(batch, epoch, np.int64)

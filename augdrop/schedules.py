@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
 from augdrop.checks import check_probability, check_whole
 
 
@@ -27,7 +25,5 @@ class Ramp:
         check_probability("Ramp: start", self.start)
         check_whole("Ramp: epochs", self.epochs, 1)
 
-    def __call__(self, epoch: int | np.ndarray) -> float | np.ndarray:
-        share = np.minimum(1.0, np.asarray(epoch) / self.epochs)
-        value = self.start + (self.stop - self.start) * share
-        return value if isinstance(epoch, np.ndarray) else float(value)
+    def __call__(self, epoch: int) -> float:
+        return self.start + (self.stop - self.start) * min(1.0, epoch / self.epochs)

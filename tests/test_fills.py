@@ -32,3 +32,9 @@ def test_noise_says_what_was_given():
 def test_a_range_that_is_empty_with_its_default_end():
     with pytest.raises(ad.AugDropError, match="low=2, high=1"):
         ad.RandomErasing(fill=ad.Noise(low=2), p=1.0, seed=0)(torch.zeros(1, 3, 8, 8))
+
+
+def test_equal_fills_paint_equal_bits():
+    for zero in (0.0, -0.0, (0.0,), (-0.0,)):
+        painted = ad.Cutout(16, fill=zero, seed=0)(torch.ones(1, 1, 8, 8))
+        assert not bool(torch.signbit(painted).any())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from functools import lru_cache
+from numbers import Integral
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -16,7 +17,7 @@ from augdrop import labels
 from augdrop.annotations import ERASING, MIXING, Policies
 from augdrop.citation import Citation
 from augdrop.errors import fail, nearest
-from augdrop.keys import Ids, resolve
+from augdrop.keys import EPOCHS, Ids, resolve
 from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.rng import Draws, stream_key
@@ -31,6 +32,7 @@ class Transform(v2.Transform):
     ``t(x, *targets, keys=None, epoch=None, plan=None, inplace=False, out=None)``: ``x`` is an image ``[C, H, W]``, a
     batch ``[B, C, H, W]`` or a video ``[B, T, C, H, W]``, or a sample of any structure (see `augdrop.samples`). With
     ``plan``, one that was made before is carried out again, on pixels, labels and annotations, and nothing is drawn.
+    With ``partners=(images, labels)`` a mix takes the partners from there, position by position.
     """
 
     citation: ClassVar[Citation | None] = None
@@ -59,10 +61,10 @@ class Transform(v2.Transform):
 
     def __init__(self, *, seed: int | None = None) -> None:
         super().__init__()
-        if seed is not None and not isinstance(seed, int):
+        if seed is not None and not isinstance(seed, Integral):
             raise fail(f"{type(self).__name__}: seed", got=repr(seed), expected="an integer or None", fix="")
         self._seed_given = seed is not None
-        self.seed = int(torch.empty((), dtype=torch.int64).random_()) if seed is None else seed
+        self.seed = int(torch.empty((), dtype=torch.int64).random_() if seed is None else seed)
         self._place = ""
         # In shared memory: persistent DataLoader workers see the epoch that the main process sets.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
@@ -90,8 +92,9 @@ class Transform(v2.Transform):
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of calls that bring none, also in DataLoader workers that already run."""
-        if not isinstance(epoch, int) or epoch < 0:
-            raise fail(f"{type(self).__name__}.set_epoch", got=repr(epoch), expected="an integer >= 0", fix="")
+        if not isinstance(epoch, Integral) or not 0 <= epoch < EPOCHS:
+            expected = "an integer from 0 to 2**32 - 1"
+            raise fail(f"{type(self).__name__}.set_epoch", got=repr(epoch), expected=expected, fix="")
         self._epoch[0] = epoch
 
     def draws(
@@ -128,11 +131,14 @@ class Transform(v2.Transform):
         """Keyword arguments for `augdrop.labels.mix`, or None where labels stay as they are."""
         return None
 
-    def mix_labels(self, target: Tensor, plan: Plan | Plans, x: Tensor) -> Any:
-        """The targets of a mixed batch ``x``; see `augdrop.labels.mix`."""
+    def mix_labels(self, target: Tensor, plan: Plan | Plans, x: Tensor, other: Tensor | None = None) -> Any:
+        """The targets of a mixed batch ``x``, as they are where labels are kept; see `augdrop.labels.mix`."""
+        options = self.label_options()
+        if options is None:
+            return target
         over_frames = len(plan.hit) != batch_size(x)
         shares = labels.OverFrames.of(plan, x.shape[1]) if over_frames else plan
-        return labels.mix(target, shares, **(self.label_options() or {}))
+        return labels.mix(target, shares, other=other, **options)
 
     def policy(self) -> Policies:
         """What happens to annotations; of a composition, what each member does to them."""
@@ -146,14 +152,22 @@ class Transform(v2.Transform):
         plan: Plan | Plans | None = None,
         inplace: bool = False,
         out: Tensor | None = None,
+        partners: Any = None,
         **given: Any,
     ) -> Any:
         if not inputs:
             raise fail(type(self).__name__, got="no input", expected="images, or a sample", fix="Pass them first.")
         if torch.compiler.is_compiling():
-            extras = inplace or out is not None or plan is not None or bool(given)
+            extras = inplace or any(v is not None for v in (out, plan, partners)) or bool(given)
             return compiled.call(self, inputs, keys, epoch, extras)
-        if is_plain(inputs[0]) and inputs[0].ndim >= 3 and (len(inputs) == 1 or _is_labels(inputs)):
+        self._check_plan(plan)
+        source = others = None
+        if partners is not None:
+            source, others = _apart(self, inputs, partners)
+            given["partners"] = source
+        if source is not None or (
+            is_plain(inputs[0]) and inputs[0].ndim >= 3 and (len(inputs) == 1 or _is_labels(inputs))
+        ):
             x = inputs[0]
             if plan is None:
                 plan = self.decide(x, self.draws(batch_size(x), keys, epoch), **given)
@@ -162,8 +176,8 @@ class Transform(v2.Transform):
             if target and self.mixes:
                 if isinstance(plan, Plan) and x.is_cuda and target[0].device == x.device and len(plan) == len(x):
                     plan = plan.to(x.device)  # one copy for labels and pixels
-                target = (self.mix_labels(target[0], plan, x),)
-            x = self.apply(x, plan, inplace=inplace, out=out)
+                target = (self.mix_labels(target[0], plan, x, others),)
+            x = self.apply(x, plan, inplace=inplace, out=out, source=source)
             return (x, *target) if target else x
         batch = unpack(inputs, labels_getter=self.__dict__.get("labels_getter", "default"))
         if self.mixes and len(batch.groups) > 1:
@@ -198,6 +212,19 @@ class Transform(v2.Transform):
 
         return batch.finish(paint, plans, mixes=self.mixes, label_options=self.label_options(), policies=self.policy())
 
+    def _makes(self, plan: Any) -> bool:
+        """Is it the kind of plan that the transform makes?"""
+        return isinstance(plan, Plan)
+
+    def _check_plan(self, plan: Any) -> None:
+        if plan is not None and not self._makes(plan):
+            raise fail(
+                f"{type(self).__name__}: plan",
+                got=type(plan).__name__,
+                expected="a plan that such a transform made",
+                fix="Replay by the transform that decided; of a composition, with the same members.",
+            )
+
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
 
@@ -220,7 +247,7 @@ class Shape:
         return self.shape[0]
 
 
-def unseen(shape: tuple[int, ...]) -> tuple[Tensor, int]:
+def unseen(shape: Any) -> tuple[Tensor, int]:
     """A `Shape` that passes for images, and how many samples they are."""
     if isinstance(shape, (Tensor, np.ndarray)):
         raise fail(
@@ -248,6 +275,21 @@ def batch_size(x: Tensor) -> int:
             fix="Add the missing axes: a grey image has C = 1.",
         )
     return 1 if x.ndim == 3 else len(x)
+
+
+def _apart(transform: Transform, inputs: tuple[Any, ...], partners: Any) -> tuple[Tensor, Tensor | None]:
+    """The images of ``partners``, and their labels, if there are any."""
+    given = partners if isinstance(partners, tuple) else (partners,)
+    if not (
+        transform.mixes and len(inputs) <= len(given) <= 2 and all(isinstance(v, Tensor) for v in (*inputs, *given))
+    ):
+        raise fail(
+            f"{type(transform).__name__}: partners",
+            got=f"{[type(v).__name__ for v in given]} for {[type(v).__name__ for v in inputs]}",
+            expected="(images, labels) as tensors, for a method that mixes images and labels",
+            fix="Pass t(x, y, partners=(images, labels)), or t(x, partners=images).",
+        )
+    return given[0], given[1] if len(given) == 2 else None
 
 
 def _is_labels(inputs: tuple[Any, ...]) -> bool:

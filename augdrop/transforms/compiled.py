@@ -48,12 +48,13 @@ def call(transform: Transform, inputs: tuple[Any, ...], keys: Any, epoch: Any, u
     if len(inputs) == 1:
         return painted
     y = inputs[1]
-    if not transform.mixes:
+    options = transform.label_options()
+    if options is None:
         return painted, y
     partner, lam = numbers[0], numbers[1].view(torch.float64)
     if len(lam) != len(y) and x.ndim == 5:
         lam, partner = labels.OverFrames.of(_Shares(partner, lam), x.shape[1])
-    if transform.label_options()["form"] == "pairs":  # type: ignore[index]
+    if options["form"] == "pairs":
         return painted, (y, y[partner], lam.to(torch.float32))
     return painted, torch.ops.augdrop.mix_labels(y, partner, lam, transform._handle)
 

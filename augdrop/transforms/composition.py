@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,12 +17,15 @@ from augdrop.keys import Ids
 from augdrop.plan import Plan
 from augdrop.plans import Plans, restrict
 from augdrop.rng import Draws
+from augdrop.samples import unpack
 from augdrop.samples.edge import is_plain
-from augdrop.transforms.base import Transform, batch_size, unseen
+from augdrop.transforms.base import Transform, unseen
 
 
 class _Composition(Transform):
     """Members with a place each: the same method at two places draws from two streams."""
+
+    kind: ClassVar[Literal["chain", "choice"]]
 
     def __init__(self, transforms: Sequence[Transform], seed: int | None = None) -> None:
         super().__init__(seed=seed)
@@ -40,6 +43,7 @@ class _Composition(Transform):
         self.transforms = torch.nn.ModuleList(copy.deepcopy(t) for t in transforms)
         self.mixes = any(t.mixes for t in transforms)
         self.uses_pixels = any(t.uses_pixels for t in transforms)
+        self.uses_boxes = any(t.uses_boxes for t in transforms)
         self._bind(self.seed, "")
 
     @property
@@ -57,6 +61,14 @@ class _Composition(Transform):
         for t in self.members:
             t.set_epoch(epoch)
 
+    def _makes(self, plan: Any) -> bool:
+        return (
+            isinstance(plan, Plans)
+            and plan.kind == self.kind
+            and len(plan.plans) == len(self.members)
+            and all(t._makes(p) for t, p in zip(self.members, plan.plans, strict=True))
+        )
+
     def label_options(self) -> dict[str, Any] | None:
         return next((o for t in self.members if (o := t.label_options()) is not None), None)
 
@@ -71,8 +83,8 @@ class _Composition(Transform):
 
 
 def _meant_for(member: Transform, given: dict[str, Any]) -> dict[str, Any]:
-    """What a composition was given that this member can use: object boxes, score maps."""
-    wanted = {"boxes": member.uses_boxes, "scores": member.uses_pixels}
+    """What a composition was given that this member can use: object boxes, score maps, partners."""
+    wanted = {"boxes": member.uses_boxes, "scores": member.uses_pixels, "partners": member.mixes}
     return {name: value for name, value in given.items() if wanted.get(name, True)}
 
 
@@ -92,24 +104,17 @@ class Compose(_Composition):
         torch.Size([2, 3, 16, 16])
     """
 
-    def with_plan(
-        self, x: Tensor, *, keys: Ids | None = None, epoch: Ids | None = None, **given: Any
-    ) -> tuple[Tensor, Plans]:
-        draws, plans = self.draws(batch_size(x), keys, epoch), []
-        for t in self.members:
-            x, plan = t.with_plan(x, keys=draws.keys, epoch=draws.epochs)
-            plans.append(plan)
-        return x, Plans("chain", tuple(plans))
+    kind = "chain"
 
-    def decide(self, x: Tensor, draws: Draws, *, partners: Tensor | None = None, **given: Any) -> Plans:
+    def decide(self, x: Tensor, draws: Draws, **given: Any) -> Plans:
         """The members' plans; members that look at pixels see the output of those before them."""
         plans = []
         for i, t in enumerate(self.members):
-            source = partners if t.mixes else None
-            plan = t.decide(x, self._draws_of(t, draws), partners=source, **_meant_for(t, given))
+            mine = _meant_for(t, given)
+            plan = t.decide(x, self._draws_of(t, draws), **mine)
             plans.append(plan)
-            if any(later.uses_pixels for later in self.members[i + 1 :]):
-                x = t.apply(x, plan, source=source)
+            if isinstance(x, Tensor) and any(later.uses_pixels for later in self.members[i + 1 :]):
+                x = t.apply(x, plan, source=mine.get("partners"))
         return Plans("chain", tuple(plans))
 
     def plan(self, shape: tuple[int, ...], *, keys: Any = None, epoch: Any = None, **given: Any) -> Plans:
@@ -120,23 +125,20 @@ class Compose(_Composition):
     def apply(
         self, x: Tensor, plan: Plans, *, inplace: bool = False, out: Tensor | None = None, source: Tensor | None = None
     ) -> Tensor:
-        if source is not None:
-            raise fail(
-                "Compose", got="partners from elsewhere", expected="a single method", fix="Mix first, then erase."
-            )
         if inplace and out is not None:
             raise fail("Compose", got="inplace=True and out=", expected="one of them", fix="Drop one.")
         for i, (t, p) in enumerate(zip(self.members, plan.plans, strict=True)):
             fresh = i == 0 or (torch.is_grad_enabled() and x.requires_grad)
-            x = t.apply(x, p, inplace=inplace if fresh else True, out=out if i == 0 and not inplace else None)
-        return x
+            place = {"inplace": inplace, "out": out if i == 0 else None} if fresh else {"inplace": True}
+            x = t.apply(x, p, source=source if t.mixes else None, **place)
+        return x if out is None or x is out else out.copy_(x)
 
     def forward(
         self, *inputs: Any, keys: Ids | None = None, epoch: Ids | None = None, plan: Any = None, **call: Any
     ) -> Any:
         if not self._forward_hooks and torch.compiler.is_compiling() and plan is None:
             for t in self.members:
-                out = t(*inputs, keys=keys, epoch=epoch)
+                out = t(*inputs, keys=keys, epoch=epoch, **call)
                 inputs = out if isinstance(out, tuple) else (out,)
             return inputs if len(inputs) > 1 else inputs[0]  # pyright: ignore[reportGeneralTypeIssues]
         if len(inputs) == 1 and is_plain(inputs[0]):
@@ -145,15 +147,16 @@ class Compose(_Composition):
 
     def _step_by_step(self, inputs: tuple[Any, ...], keys: Any, epoch: Any, plan: Any, **call: Any) -> Any:
         """Structured samples go through each member whole, with the keys of the first call."""
-        from augdrop.samples import unpack
-
+        self._check_plan(plan)
         if keys is None and plan is None:
             batch = unpack(inputs)
             draws = self.draws(batch.size, None, epoch, batch.keys)
             keys, epoch = draws.keys, draws.epochs
         for t, p in zip(self.members, [None] * len(self.members) if plan is None else plan.plans, strict=True):
-            out = t(*inputs, keys=keys, epoch=epoch, plan=p, **_meant_for(t, call))
-            inputs = out if len(inputs) > 1 else (out,)
+            result = t(*inputs, keys=keys, epoch=epoch, plan=p, **_meant_for(t, call))
+            inputs = result if len(inputs) > 1 else (result,)
+            if call.get("out") is not None:  # which is what the others go on with
+                call |= {"out": None, "inplace": True}
         return inputs if len(inputs) > 1 else inputs[0]  # pyright: ignore[reportGeneralTypeIssues]
 
 
@@ -217,11 +220,13 @@ class OneOf(_Composition):
         self.weights = given
         self._bounds = np.cumsum(np.asarray(given, np.float64) / sum(given))
 
-    def decide(self, x: Tensor, draws: Draws, *, partners: Tensor | None = None, **given: Any) -> Plans:
+    kind = "choice"
+
+    def decide(self, x: Tensor, draws: Draws, **given: Any) -> Plans:
         choice = np.searchsorted(self._bounds, draws.uniforms(1)[:, 0], side="right").clip(max=len(self.weights) - 1)
         plans = []
         for i, t in enumerate(self.members):
-            plan = t.decide(x, self._draws_of(t, draws), partners=partners if t.mixes else None, **_meant_for(t, given))
+            plan = t.decide(x, self._draws_of(t, draws), **_meant_for(t, given))
             plans.append(restrict(plan, torch.from_numpy(choice == i)))
         return Plans("choice", tuple(plans))
 
@@ -235,18 +240,19 @@ class OneOf(_Composition):
         nested = [(t, p) for t, p in chosen if isinstance(p, Plans)]
         # A single mix can run in place if it runs first; otherwise the batch as it came is kept for those who need it.
         simple.sort(key=lambda part: not part[0].mixes)
-        needed = bool(nested) or sum(t.mixes for t, _ in simple) > 1
-        original = source if source is not None else x.clone() if inplace and needed else x
+        needed = bool(nested) or (source is None and sum(t.mixes for t, _ in simple) > 1)
+        original = x.clone() if inplace and needed else x
+        pasted = original if source is None else source
         grad = torch.is_grad_enabled() and x.requires_grad
         result = x
         for i, (t, p) in enumerate(simple):
-            partners = original if t.mixes and original is not result else None
+            partners = pasted if t.mixes and pasted is not result else None
             result = t.apply(result, p, inplace=not grad if i else inplace, out=None if i else out, source=partners)
         if not simple and not inplace:
             result = x.clone() if out is None else out.copy_(x)
         for t, p in nested:
             hit = p.hit.to(x.device)
             hit = hit.view(len(x), -1, *[1] * (x.ndim - 2))[:, :1] if x.ndim > 3 else hit  # frames share a choice
-            spliced = torch.where(hit, t.apply(original, p), result)
+            spliced = torch.where(hit, t.apply(original, p, source=source if t.mixes else None), result)
             result = spliced if grad else result.copy_(spliced)
         return result

@@ -13,14 +13,14 @@ from augdrop.errors import nearest
 class Options(TypedDict, total=False):
     """Options of every method.
 
-    p: chance of each sample, in [0, 1], or a schedule such as `augdrop.Ramp`.
+    p: chance of each sample, in [0, 1], or a function of the epoch such as `augdrop.Ramp`.
     seed: any integer; None takes one from torch's generator when the transform is made.
     annotations: what happens to boxes, masks and keypoints.
     per_frame: give each frame of a video a region of its own.
     labels_getter: where the labels are, as torchvision's CutMix takes it.
     """
 
-    p: float | Callable[[Any], Any]
+    p: float | Callable[[int], float]
     seed: int | None
     annotations: Policy | None
     per_frame: bool

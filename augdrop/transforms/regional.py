@@ -130,7 +130,7 @@ class RegionalDropout(Transform):
         if p == 1:  # nothing to draw: the keys of noise are for the few fills that ask
             hit, noise = _everyone(len(draws.keys)).copy(), draws.noise
         else:
-            hit, noise = draws.header(_chances(p, draws.epochs) if callable(p) else _chance(p))
+            hit, noise = draws.header(self._chances(draws.epochs))
         partner = opacity = None
         if self.mixes:
             hit, draws, partner = self._paired(hit, draws, partners is not None)
@@ -189,24 +189,14 @@ class RegionalDropout(Transform):
         keys: Any = None,
         epoch: Any = None,
         inplace: bool = False,
-        partners: Any = None,
         **call: Any,
     ) -> Any:
-        """See `Transform`; ``partners=(images, labels)`` takes the partners from there, position by position."""
-        if partners is None:
-            if self._alone and len(inputs) == 1 and not call:
-                image = single.image_of(inputs[0])
-                if image is not None:
-                    return self._paint_alone(image, inputs[0], keys, epoch, inplace)
-            return super().forward(*inputs, keys=keys, epoch=epoch, inplace=inplace, **call)
-        from augdrop.labels import mix
-
-        x, y = inputs if len(inputs) == 2 else (inputs[0], None)
-        other, other_y = partners if isinstance(partners, tuple) else (partners, None)
-        draws = self.draws(batch_size(x), keys, epoch)
-        plan = self.decide(x, draws, partners=other)
-        painted = self.apply(x, plan, source=other, inplace=inplace, **call)
-        return painted if y is None else (painted, mix(y, plan, other=other_y, **(self.label_options() or {})))
+        """See `Transform`."""
+        if self._alone and len(inputs) == 1 and not call:
+            image = single.image_of(inputs[0])
+            if image is not None:
+                return self._paint_alone(image, inputs[0], keys, epoch, inplace)
+        return super().forward(*inputs, keys=keys, epoch=epoch, inplace=inplace, **call)
 
     def _paint_alone(self, x: Tensor, leaf: Any, keys: Any, epoch: Any, inplace: bool) -> Any:
         """One image, as a data set calls for it: the draws and pixels of `decide` and `apply`, without a plan."""
@@ -215,7 +205,7 @@ class RegionalDropout(Transform):
         lane = single.lane(self._lanes, x, out, self.fill, self.where)
         if lane is not None and lane.alone is not None:
             key, now = resolve_one(keys, epoch, self._now.item())
-            chance = float(self.p(np.array([now]))[0] if callable(self.p) else self.p)
+            chance = self._chance_in(now) if callable(self.p) else float(self.p)
             at = x.data_ptr()
             images = at, at if out is x else out.data_ptr()
             hit = lane.alone(images, (self._signed, key, now, chance), lane.painter, lane.numbers)
@@ -232,11 +222,24 @@ class RegionalDropout(Transform):
             self.apply(x, plan, inplace=out is x, out=None if out is x else out)
             single.remember(self._lanes, x, out, plan, self.where, self._blind)
             return True
-        hit, noise = draws.header(_chances(self.p, draws.epochs) if callable(self.p) else _chance(self.p))
+        hit, noise = draws.header(self._chances(draws.epochs))
         if not hit[0]:
             return False
         single.paint(lane, x, out, self.where.sample(draws, (x.shape[1], x.shape[2]), **self.inputs(x, None)), noise)
         return True
+
+    def _chances(self, epochs: np.ndarray) -> np.ndarray:
+        """The chance of each sample, float64 ``[B]``, or ``[1]`` for all."""
+        if not callable(self.p):
+            return _chance(self.p)
+        numbers = epochs.tolist()
+        chances = {epoch: self._chance_in(epoch) for epoch in set(numbers)}
+        return np.array([chances[epoch] for epoch in numbers])
+
+    def _chance_in(self, epoch: int) -> float:
+        chance = np.asarray(self.p(epoch), np.float64).item()  # type: ignore[operator]
+        check_probability(f"{type(self).__name__}: p in epoch {epoch}", chance)
+        return chance
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_lanes": {}}
@@ -258,10 +261,6 @@ class RegionalDropout(Transform):
 @lru_cache(256)
 def _chance(p: float) -> np.ndarray:
     return np.array([p], np.float64)
-
-
-def _chances(p: Callable[[Any], Any], epochs: np.ndarray) -> np.ndarray:
-    return np.atleast_1d(np.asarray(p(epochs), np.float64))
 
 
 @lru_cache(64)

@@ -23,6 +23,10 @@ BAD = [
     (lambda: ad.Ramp(0.5, epochs=3, start=10), "Ramp: start: got 10"),
     (lambda: ad.Ramp(0.5, epochs=0), "Ramp: epochs: got 0"),
     (lambda: ad.Ramp(0.5, epochs="a"), "Ramp: epochs: got 'a'"),
+    (lambda: ad.PerChannel(0.5), "PerChannel: got 0.5; expected one number a channel"),
+    (lambda: ad.PerChannel(("a", 1)), r"PerChannel: got \('a', 1\)"),
+    (lambda: ad.PerChannel(()), r"PerChannel: got \(\)"),
+    (lambda: ad.Cutout().set_epoch(1 << 32), "set_epoch: got 4294967296"),
 ]
 
 
@@ -36,6 +40,8 @@ def test_what_is_right_stays_so():
     assert ad.GridMask(period=(2, 1.0)).where.period == (2, 1.0)  # type: ignore[attr-defined]
     assert ad.OneOf([ad.Cutout()], weights=np.array([2.0])).weights == [2.0]
     assert len(ad.Compose(t for t in (ad.Cutout(), ad.Cutout())).members) == 2
+    assert ad.Cutout(fill=np.float32(0.5), seed=np.int64(3)).fill == ad.Constant(0.5)
+    ad.Cutout().set_epoch(np.int64(2))
 
 
 @pytest.mark.parametrize(

@@ -191,3 +191,52 @@ def test_bad_weights(weights):
 def test_bad_members(members):
     with pytest.raises(ad.AugDropError, match="AugDrop transforms"):
         ad.Compose(members)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda t: ad.OneOf([t], seed=0),
+        lambda t: ad.Compose([ad.OneOf([t])], seed=0),
+        lambda t: ad.OneOf([ad.Compose([t])], seed=0),
+    ],
+    ids=["choice", "choice in a chain", "chain in a choice"],
+)
+def test_object_boxes_reach_the_member_that_erases_in_them(wrap):
+    t, x = wrap(ad.RandomErasing(p=1.0, objects="only", fill=0)), torch.ones(2, 3, 32, 32)
+    boxes = [torch.tensor([[2.0, 2, 12, 12]]), torch.tensor([[20.0, 20, 31, 31]])]
+    erased = t({"image": x, "boxes": boxes}, keys=[1, 2])["image"]
+    assert all(bool((image == 0).any()) for image in erased)
+    assert same(t(x, boxes=boxes, keys=[1, 2]), erased) and same(t.with_plan(x, boxes=boxes, keys=[1, 2])[0], erased)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda *t: ad.OneOf(t, seed=0), lambda *t: ad.Compose([ad.OneOf(t), ad.Cutout(4)], seed=0)]
+)
+def test_partners_from_elsewhere_for_a_composition(wrap):
+    t = wrap(ad.CutMix(num_classes=2), ad.Compose([ad.Mixup(num_classes=2), ad.Cutout(8)]))
+    x, zeros = torch.ones(8, 3, 16, 16), torch.zeros(8, dtype=torch.int64)
+    out, target = t(x, zeros, partners=(3 * x, zeros + 1), keys=range(8))
+    plain = t(x, partners=3 * x, keys=range(8))
+    assert same(out, plain) and same(x, torch.ones_like(x))
+    kept = plain != 0
+    share = ((plain - 1) / 2 * kept).sum((1, 2, 3)) / kept.sum((1, 2, 3))
+    assert bool((target[:, 1] > 0).all()) and bool((share > 0).all())
+    for inplace in (False, True):
+        z = x.clone()
+        out = None if inplace else torch.empty_like(x)
+        assert same(t(z, zeros, partners=(3 * x, zeros + 1), keys=range(8), inplace=inplace, out=out)[0], plain)
+
+
+def test_a_chain_with_labels_takes_out():
+    t, x, y = ad.Compose([ad.CutMix(num_classes=2), ad.Cutout(4)], seed=0), images(), torch.arange(6) % 2
+    out = torch.empty_like(x)
+    painted, target = t(x, y, keys=range(6), out=out)
+    assert painted is out and same(out, t(x, y, keys=range(6))[0]) and target.shape == (6, 2)
+
+
+def test_scores_of_a_later_member_need_no_pixels():
+    t, scores = ad.Compose([ad.Cutout(4), ad.AttentiveCutMix()], seed=0), torch.rand(6, 7, 7)
+    assert t.plan((6, 3, 48, 64), keys=range(6), scores=scores) == t.decide(
+        images(), t.draws(6, range(6)), scores=scores
+    )

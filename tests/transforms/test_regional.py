@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -148,3 +149,37 @@ def test_defaults_are_told():
 
     assert valid_options(ad.RandomErasing)["p"] == 0.5 and ad.RandomErasing().p == 0.5
     assert valid_options(ad.CutMix)["per"] == "sample" and "per" not in valid_options(ad.Cutout)
+
+
+def test_kept_labels_are_kept_whatever_the_call():
+    t = ad.RegionalDropout(where=ad.regions.RandomGrid((8, 16)), fill=ad.Partner(), labels="keep", seed=0)
+    x, y = images(), torch.eye(6)
+    assert t(x, y)[1] is y and t(x, y, partners=(x, y.flip(0)))[1] is y
+    assert same(t({"image": x, "label": y})["label"], y)
+    assert same(torch.compile(t, backend="eager", fullgraph=True)(x, y)[1], y)
+
+
+@pytest.mark.parametrize(
+    ("t", "inputs", "partners"),
+    [
+        (ad.CutMix(num_classes=6), (images(), torch.arange(6)), images()),
+        (ad.CutMix(num_classes=6), ({"image": images()},), images()),
+        (ad.Cutout(8), (images(),), images()),
+    ],
+    ids=["labels missing", "a dict", "no mix"],
+)
+def test_partners_are_what_the_inputs_are(t, inputs, partners):
+    with pytest.raises(ad.AugDropError, match="partners: got"):
+        t(*inputs, partners=partners)
+
+
+def test_any_function_of_the_epoch_is_a_schedule():
+    x = images()
+    for schedule in (lambda epoch: 0.5, lambda epoch: min(1, epoch / 10), lambda epoch: np.float32(epoch > 2)):
+        t = ad.Cutout(8, p=schedule, fill=0, seed=0)
+        for epoch in (0, 5, 5):  # an image like one that went before takes another way
+            alone = torch.stack([t(image, keys=k, epoch=epoch) for k, image in enumerate(x)])
+            assert same(alone, t(x, keys=KEYS, epoch=epoch))
+    for wrong in (lambda epoch: None, lambda epoch: 2.0):
+        with pytest.raises(ad.AugDropError, match="p in epoch 3: got"):
+            ad.Cutout(8, p=wrong)(x, epoch=3)

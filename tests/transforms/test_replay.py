@@ -41,3 +41,20 @@ def test_scores_reach_the_member_that_uses_them():
     plan = t.plan(x.shape, keys=range(6), scores=scores)
     assert same(t(x, y, plan=plan), t(x, y, keys=range(6), scores=scores))
     assert not same(plan.plans[0].region, t.plan(x.shape, keys=range(6), scores=scores.flip(1)).plans[0].region)
+
+
+@pytest.mark.parametrize(
+    ("t", "maker"),
+    [
+        (ad.Cutout(8), ad.Compose([ad.Cutout(8)])),
+        (ad.Compose([ad.Cutout(8)]), ad.Cutout(8)),
+        (ad.Compose([ad.Cutout(8)]), ad.OneOf([ad.Cutout(8)])),
+        (ad.Compose([ad.Cutout(8)] * 2), ad.Compose([ad.Cutout(8)])),
+    ],
+    ids=["chain for one", "one for a chain", "choice for a chain", "too few members"],
+)
+def test_replay_refuses_a_plan_of_another_kind(t, maker):
+    x = torch.rand(2, 3, 32, 32)
+    for given in (x, {"image": x}):
+        with pytest.raises(ad.AugDropError, match="expected a plan that such a transform made"):
+            t(given, plan=maker.plan(x.shape))
