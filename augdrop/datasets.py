@@ -30,7 +30,9 @@ class keyed(Dataset):
     """A data set whose transforms are keyed by the item's index.
 
     Around a ``Subset`` the index counts within that. For a sample to keep its key in any part of a data set, put the
-    part around: ``Subset(ad.keyed(dataset), indices)``, or ``random_split(ad.keyed(dataset), ...)``.
+    part around: ``Subset(ad.keyed(dataset), indices)``, or ``random_split(ad.keyed(dataset), ...)``. Around the parts
+    of a ``ConcatDataset`` indices would meet, and items of one index drop alike: ``ad.keyed(ConcatDataset([a, b]))``.
+    So does an item that a sampler repeats within an epoch.
 
     Args:
         dataset: any map-style data set.

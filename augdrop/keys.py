@@ -2,6 +2,9 @@
 
 In this order: the ``keys=`` argument, ``with augdrop.keys(...)`` around the call, a ``"key"`` entry of a dict sample,
 and else one draw from torch's generator a call: ``torch.manual_seed``, or a DataLoader worker's own seed, governs.
+
+Samples of one key and epoch drop alike, within a batch too. Where repeats of a sample are to differ (repeated
+augmentation), number the repeats: ``key * repeats + number``, or ``key_of(f"{name}#{number}")``.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ _context: ContextVar[tuple[Ids, Ids | None] | None] = ContextVar("augdrop_keys",
 
 @contextmanager
 def keys(ids: Ids, epoch: Ids | None = None) -> Iterator[None]:
-    """Give every transform called in the block these keys (and this epoch, if any).
+    """Give every transform called in the block these keys (and this epoch, if any). Equal keys drop alike.
 
     Example:
         >>> import augdrop as ad, torch
