@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import PIL.Image
+import pytest
 import torch
 from torch import Tensor
 
@@ -78,3 +82,29 @@ class Untouched:
 
     def __exit__(self, *error: object) -> None:
         assert same(self.inputs, self.before)
+
+
+@contextmanager
+def two_at_a_time(
+    run: Callable[[Any], Any], request: pytest.FixtureRequest, name: str
+) -> Iterator[Callable[[Any], Any]]:
+    """What programs give, each run once: while a test looks at one, the next two are at work, a core for each.
+
+    Args:
+        run: runs the program for a value of the parameter ``name``, and returns what it gives.
+        request: of the module whose tests have that parameter.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        begun: dict[Any, Future[Any]] = {}
+
+        def result(value: Any) -> Any:
+            if value not in begun:
+                begun[value] = pool.submit(run, value)
+            return begun[value].result()
+
+        for item in request.session.items:
+            given = getattr(getattr(item, "callspec", None), "params", {})
+            if item.path == request.path and name in given and given[name] not in begun:
+                begun[given[name]] = pool.submit(run, given[name])
+        yield result
+        pool.shutdown(cancel_futures=True)

@@ -10,20 +10,35 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers import two_at_a_time
+
 FOLDER = Path(__file__).parents[1] / "pipelines"
 NOT_PIPELINES = {"common.py", "same_everywhere.py"}
 PIPELINES = sorted(p for p in FOLDER.glob("*.py") if p.name not in NOT_PIPELINES)
 SPEEDS = re.compile(r"^without AugDrop: +(\d+) images/s\nwith AugDrop: +(\d+) images/s \([+-]\d+\.\d%\)$", re.MULTILINE)
 
 
+@pytest.fixture(scope="module")
+def done(request, tmp_path_factory):
+    """A pipeline that has run, and the folder that it wrote to."""
+
+    def run(path):
+        folder = tmp_path_factory.mktemp(path.stem)
+        command = [sys.executable, path, "--images", "16", "--out", folder]
+        environment = os.environ | {"PYTHONWARNINGS": "", "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment), folder
+
+    with two_at_a_time(run, request, "path") as result:
+        yield result
+
+
 @pytest.mark.parametrize("path", PIPELINES, ids=lambda p: p.stem)
-def test_a_pipeline_prints_two_speeds_and_draws_what_it_did(path, tmp_path):
-    command = [sys.executable, path, "--images", "32", "--out", tmp_path]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONWARNINGS": ""})
+def test_a_pipeline_prints_two_speeds_and_draws_what_it_did(path, done):
+    run, folder = done(path)
     assert run.returncode == 0, run.stderr[-3000:]
     speeds = SPEEDS.search(run.stdout)
     assert speeds and all(int(number) > 0 for number in speeds.groups()), run.stdout
-    picture = tmp_path / f"{path.stem}.png"
+    picture = folder / f"{path.stem}.png"
     assert f"preview:         {picture}" in run.stdout
     with Image.open(picture) as image:
         pixels = np.asarray(image.convert("RGB"))
