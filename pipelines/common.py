@@ -36,6 +36,7 @@ def photographs(folder, count):
     """``count`` JPEG files in class folders: crops of the photographs that scikit-image and scikit-learn ship."""
     temple, flower = load_sample_images().images
     classes = {
+        "camera": data.camera(),  # grey: files of all modes come
         "cat": data.chelsea(),
         "coffee": data.coffee(),
         "flower": flower,

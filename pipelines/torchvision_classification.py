@@ -63,7 +63,8 @@ def main():
 
     # Eight images, before and after, with what they count as.
     chosen = torch.linspace(0, len(items) - 1, min(8, len(items))).long()
-    before = torch.stack([v2.functional.center_crop(v2.PILToTensor()(Image.open(items[i][0])), [224]) for i in chosen])
+    centered = Photographs(items, [v2.PILToTensor(), v2.Resize(224, antialias=True), v2.CenterCrop(224)])
+    before = torch.stack([centered[i][0] for i in chosen])
     after, soft = mix(erase(before, keys=chosen), torch.tensor([items[i][1] for i in chosen]), keys=chosen)
     rows = [images.movedim(1, -1).numpy() for images in (before, after)]
     preview(args.out / "torchvision_classification.png", before=rows[0], after=rows[1])
