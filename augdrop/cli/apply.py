@@ -27,6 +27,7 @@ from augdrop.cli.pool import default_workers, each
 from augdrop.cli.recipe import Recipe, build, from_options, read_recipe
 from augdrop.cli.worker import Skipped, Writer, batch, decide, leaves, paint
 from augdrop.errors import AugDropError, fail, nearest
+from augdrop.keys import EPOCHS
 from augdrop.registry import METHODS
 from augdrop.transforms.base import Transform
 
@@ -64,7 +65,9 @@ def add_to(commands: Any) -> None:
         "--size", metavar=("H", "W"), type=whole(1), nargs="+", action=Size, help="scale and crop to H W, or N N"
     )
     sub.add_argument("--seed", type=int, default=0, help="of all draws (0)")
-    sub.add_argument("--epoch", type=whole(0), default=0, help="other draws for the same files; ramps follow it (0)")
+    sub.add_argument(
+        "--epoch", type=whole(0, EPOCHS - 1), default=0, help="other draws for the same files; ramps follow it (0)"
+    )
     sub.add_argument("--format", choices=FORMATS, help="of the outputs; by default each source's own")
     sub.add_argument("--quality", type=whole(1, 100), metavar="1..100", default=95, help="of JPEG files (95)")
     sub.add_argument(

@@ -137,6 +137,13 @@ def unmovable(root: Any) -> dict[str, AugDropError]:
                 expected="'boxes' as x0, y0, x1, y1, or tv_tensors.BoundingBoxes with its format",
                 fix="Name or wrap them so, or pass Policy(boxes='keep').",
             )
+        elif "bndbox" in path:
+            errors["boxes"] = fail(
+                "boxes",
+                got="VOC's record of objects, in words",
+                expected="a tensor, an array or a tv_tensor",
+                fix="Use torchvision.datasets.wrap_dataset_for_transforms_v2, without its 'annotation'; or keep boxes.",
+            )
         elif isinstance(leaf, Real) and isinstance(path[-1], int) and any(step in roles.MASKS for step in path):
             errors["masks"] = fail(
                 "masks",

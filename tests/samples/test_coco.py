@@ -75,3 +75,12 @@ def test_labels_may_be_words():
         assert before["labels"] == words
     mixed = ad.CutMix(num_classes=3, seed=0)(batch, keys=range(8))
     assert all(len(m["labels"]) == len(m["boxes"]) for m in mixed)
+
+
+def test_the_words_of_voc_do_not_go_stale_in_silence():
+    corners = dict(zip(("xmin", "ymin", "xmax", "ymax"), map(str, range(2, 6)), strict=True))
+    record = {"annotation": {"object": [{"name": "dog", "bndbox": corners}]}}
+    image, kept = run(images(), record)
+    assert kept == record
+    with pytest.raises(ad.AugDropError, match="VOC's record of objects"):
+        run(images(), record, policy=Policy(boxes="filter"))
