@@ -102,7 +102,7 @@ def representative(name: str, architecture: int) -> bool:
 def wide(name: str) -> str:
     """What an image kernel does by vectors: "stores", "some stores" beside single elements, or nothing of the kind."""
     parts = name.split(", ")
-    if len(parts) < 5 or "strided" in parts:
+    if len(parts) < 5 or parts[2] in ("strided", "between vectors"):
         return ""
     return "stores" if parts[-1] == "out of place" else "some stores"
 

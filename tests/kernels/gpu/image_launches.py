@@ -38,6 +38,11 @@ def launches() -> Iterator[tuple[str, Launch]]:
             yield f"{name}, in place", _painting(x, x, *region, number, given)
             if fill in ("source", "blend"):
                 yield f"{name}, chained", _chaining(x, *region, number, given)
+    # Whole vectors by its shape and strides, and none by its address.
+    x = _images("contiguous", torch.uint8)
+    out = torch.zeros(x.numel() + 1, dtype=torch.uint8)[1:].view_as(x)
+    made = _painting(x, out, *_region(BOXES, 4), BOXES, _fills(x)["source"])
+    yield "boxes, source, between vectors, uint8, out of place", made
     for layout, dtype in itertools.product(LAYOUTS, DTYPES):
         x, hit = _images(layout, dtype), torch.ones(4, dtype=torch.bool)
         yield f"channel means, {layout}, {_short(dtype)}", launch.averaging(x, hit)[0]

@@ -47,6 +47,11 @@ def test_aligned_images_and_tokens_are_stored_in_whole_vectors(compiled):
     assert any("channels last" in r["case"] for r in aligned)
 
 
+def test_images_that_begin_between_vectors_are_stored_element_by_element(compiled):
+    # A store of a vector at such an address would end the process.
+    assert [set(r["st"]) for r in compiled if "between vectors" in r["case"]] == [{8}]
+
+
 def test_aligned_images_and_tokens_are_loaded_in_whole_vectors(compiled):
     for r in compiled:
         if r["wide"] == "stores" or (r["wide"] and r["kernel"] in ("chain", "merge")):
