@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from augdrop.errors import fail
@@ -43,7 +44,7 @@ def check_whole(where: str, value: Any, least: int) -> None:
 
 def check_seed(where: str, seed: Any) -> None:
     """Any integer."""
-    if isinstance(seed, bool) or not isinstance(seed, int):
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
         raise fail(where, got=repr(seed), expected="an integer or None", fix="None takes one from torch's generator.")
 
 

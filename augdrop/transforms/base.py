@@ -15,6 +15,7 @@ from torchvision.transforms import v2
 
 from augdrop import labels
 from augdrop.annotations import ERASING, MIXING, Policies
+from augdrop.checks import check_seed
 from augdrop.citation import Citation
 from augdrop.errors import fail, nearest
 from augdrop.keys import EPOCHS, Ids, resolve
@@ -61,8 +62,8 @@ class Transform(v2.Transform):
 
     def __init__(self, *, seed: int | None = None) -> None:
         super().__init__()
-        if seed is not None and not isinstance(seed, Integral):
-            raise fail(f"{type(self).__name__}: seed", got=repr(seed), expected="an integer or None", fix="")
+        if seed is not None:
+            check_seed(f"{type(self).__name__}: seed", seed)
         self._seed_given = seed is not None
         self.seed = int(torch.empty((), dtype=torch.int64).random_() if seed is None else seed)
         self._place = ""

@@ -255,3 +255,9 @@ def test_version(capsys):
     with pytest.raises(SystemExit, match="0"):
         augdrop("--version")
     assert ad.__version__ in capsys.readouterr().out
+
+
+def test_an_epoch_beyond_the_largest_is_told_before_anything_is_written(photos, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        apply(photos, tmp_path / "out", "--method", "Cutout", "--epoch", 2**32)
+    assert "4294967296 is above 4294967295" in capsys.readouterr().err and not (tmp_path / "out").exists()
