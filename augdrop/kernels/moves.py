@@ -12,7 +12,7 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 
-from augdrop.memory import address, intrinsic
+from augdrop.memory import address, ahead, intrinsic
 
 _BYTE, _WORD = ir.IntType(8), ir.IntType(32)
 _LINE = 64
@@ -29,16 +29,21 @@ def _splat(builder: Any, value: Any, count: int) -> Any:
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_WORD, count), [0] * count))
 
 
+def _put(builder: Any, value: Any, place: Any, past_caches: bool) -> None:
+    """Store a vector; past the caches only where it lies on a multiple of a line."""
+    to = builder.inttoptr(place, value.type.as_pointer())
+    stored = builder.store(value, to, align=_LINE if past_caches else 1)
+    if past_caches:
+        stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_WORD, 1)]))
+
+
 def _mover(width: int, past_caches: bool = False) -> Callable[[int, int], None]:
     """Copy ``width`` bytes between two addresses; past the caches only to a multiple of ``width``."""
 
     @intrinsic
     def move(typingctx, to, of):
         def codegen(context, builder, signature, args):
-            value = builder.load(_vector(builder, args[1], _BYTE, width), align=1)
-            stored = builder.store(value, _vector(builder, args[0], _BYTE, width), align=width if past_caches else 1)
-            if past_caches:
-                stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_WORD, 1)]))
+            _put(builder, builder.load(_vector(builder, args[1], _BYTE, width), align=1), args[0], past_caches)
             return context.get_dummy_value()
 
         return types.void(types.intp, types.intp), codegen
@@ -194,6 +199,19 @@ def choose_run(out, x, mask, n, value):
 
 
 @njit(nogil=True)
+def stream_choice(out, x, mask, n, value):
+    """`choose_run` for what nobody reads soon, see `stream_run`."""
+    size = item_size(out)
+    j = min((-address(out) & (_LINE - 1)) // size, n)
+    choose_run(out, x, mask, j, value)
+    step = _LINE // size
+    while j + step <= n:
+        _stream_choice(address(out) + j * size, address(x) + j * size, address(mask) + j, value)
+        j += step
+    choose_run(ahead(out, j), ahead(x, j), ahead(mask, j), n - j, value)
+
+
+@njit(nogil=True)
 def choose_where_any(out, mask, n, value):
     """``out[j] = value`` where ``mask[j]``: lines of ``out`` without any are not touched."""
     step = _LINE // item_size(out)
@@ -209,22 +227,26 @@ def choose_where_any(out, mask, n, value):
         j += 1
 
 
-@intrinsic
-def _choose(typingctx, to, of, mask, value):
+def _chooser(past_caches: bool = False) -> Callable[[int, int, int, Any], None]:
     """One line: the value where a byte of the mask is not 0, else what was there."""
 
-    def codegen(context, builder, signature, args):
-        to, of, mask, value = args
-        count = _LINE // context.get_abi_sizeof(value.type)
-        flags = builder.load(_vector(builder, mask, _BYTE, count), align=1)
-        own = builder.load(_vector(builder, of, value.type, count), align=1)
-        chosen = builder.select(
-            builder.icmp_unsigned("!=", flags, ir.Constant(flags.type, [0] * count)), _splat(builder, value, count), own
-        )
-        builder.store(chosen, _vector(builder, to, value.type, count), align=1)
-        return context.get_dummy_value()
+    @intrinsic
+    def choose(typingctx, to, of, mask, value):
+        def codegen(context, builder, signature, args):
+            to, of, mask, value = args
+            count = _LINE // context.get_abi_sizeof(value.type)
+            flags = builder.load(_vector(builder, mask, _BYTE, count), align=1)
+            own = builder.load(_vector(builder, of, value.type, count), align=1)
+            on = builder.icmp_unsigned("!=", flags, ir.Constant(flags.type, [0] * count))
+            _put(builder, builder.select(on, _splat(builder, value, count), own), to, past_caches)
+            return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp, types.intp, value), codegen
+        return types.void(types.intp, types.intp, types.intp, value), codegen
+
+    return choose
+
+
+_choose, _stream_choice = _chooser(), _chooser(past_caches=True)
 
 
 @intrinsic

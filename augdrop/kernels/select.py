@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from augdrop.kernels.moves import choose_run, choose_where_any, fill_run, item_size, stream_run
+from augdrop.kernels.moves import choose_run, choose_where_any, copy_run, fill_run, stream_choice
 from augdrop.kernels.place import own_bits, runs
 from augdrop.memory import ahead, like, pointer
 from augdrop.regions.spans import COS, MASK, PERIOD, SIN
@@ -21,14 +21,14 @@ BAND = 1 << 14
 def many_runs(job, b):
     """Whether most rows of sample ``b`` have runs of their own: any mask, and a grid that is turned."""
     params = ahead(pointer(job.params, np.int64), b * job.n_params)
-    return job.kind == MASK or (params[COS] != 0 and params[SIN] != 0)
+    return job.kind == MASK or job.stream or (params[COS] != 0 and params[SIN] != 0)
 
 
 @njit(nogil=True)
-def select_sample(job, x, out, b, top, bottom, spans, mask, aside):
-    """Copy and paint rows ``top`` to ``bottom`` of a sample; ``mask`` and ``aside`` have room for a piece or a row."""
+def select_sample(job, x, out, b, top, bottom, spans, mask):
+    """Copy and paint rows ``top`` to ``bottom`` of a sample; ``mask`` has room for a piece or a row."""
     row = job.width * job.interleaved
-    lines = max(1, (BAND // item_size(out) if job.stream else BAND) // row)
+    lines = max(1, BAND // row)
     ready = job.kind == MASK and job.interleaved == 1
     for start in range(top, bottom, lines):
         n = min(lines, bottom - start)
@@ -42,11 +42,7 @@ def select_sample(job, x, out, b, top, bottom, spans, mask, aside):
                 o = b * job.out_sample + t * job.out_frame + c * job.out_channel + start * job.out_row
                 at = (b if job.table_samples > 1 else 0) * job.table_boxes * job.table_channels + c
                 value = like(job.table, out)[at]
-                if job.stream:
-                    _choose_lines(job, aside, row, ahead(x, i), mask, n, row, value)
-                    stream_run(out, o, aside, 0, n * row)
-                else:
-                    _choose_lines(job, ahead(out, o), job.out_row, ahead(x, i), mask, n, row, value)
+                _choose_lines(job, ahead(out, o), job.out_row, ahead(x, i), mask, n, row, value)
 
 
 @njit(nogil=True)
@@ -55,7 +51,9 @@ def _choose_lines(job, out, stride, x, mask, lines, row, value):
     if job.x_row == row and stride == row:
         lines, row = 1, lines * row
     for y in range(lines):
-        if job.copy:
+        if job.stream:
+            stream_choice(ahead(out, y * stride), ahead(x, y * job.x_row), ahead(mask, y * row), row, value)
+        elif job.copy:
             choose_run(ahead(out, y * stride), ahead(x, y * job.x_row), ahead(mask, y * row), row, value)
         else:
             choose_where_any(ahead(out, y * stride), ahead(mask, y * row), row, value)
@@ -69,12 +67,21 @@ def _draw(job, b, start, lines, spans, mask):
     for line in range(lines):
         own = ahead(mask, line * width * k)
         if k == 1:
-            _draw_grid(params, start + line, width, own)
+            if line and params[SIN] == 0 and _striped(params, start + line) == _striped(params, start + line - 1):
+                copy_run(own, 0, ahead(own, -width), 0, width)
+            else:
+                _draw_grid(params, start + line, width, own)
             continue
         n, _ = runs(job, b, start + line, spans)
         fill_run(own, 0, width * k, np.uint8(0))
         for i in range(n):
             fill_run(own, spans[3 * i] * k, (spans[3 * i + 1] - spans[3 * i]) * k, np.uint8(1))
+
+
+@njit(nogil=True)
+def _striped(params, y):
+    """Whether a stripe of an upright grid runs along row ``y``."""
+    return (params[0] + params[COS] * y) & (PERIOD - 1) < params[4]
 
 
 @njit(nogil=True)

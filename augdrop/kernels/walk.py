@@ -69,7 +69,7 @@ def walk(shared, job, x, out, wide, size):
             if order[3 * item + 1]:
                 save_sample(job, x, b, top, bottom)
             if job.select and many_runs(job, b):
-                select_sample(job, x, out, b, top, bottom, data(spans), data(mask), aside)
+                select_sample(job, x, out, b, top, bottom, data(spans), data(mask))
             else:
                 paint_sample(
                     job, x, out, wide, b, order[3 * item + 2], top, bottom,
