@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import kornia.augmentation as K
@@ -29,8 +30,16 @@ from augdrop.transforms.base import Shape, Transform
 Params = dict[str, Tensor]
 WHERE = "to_kornia"
 
-outside_graphs: Any = torch.compiler.disable
-"""What decides and paints is NumPy and compiled kernels, which torch's compiler cannot look into."""
+
+def ours(method: Callable[..., Any]) -> Any:
+    """Outside of compiled graphs, for torch cannot look into NumPy and compiled kernels; errors name the adapter."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with named(WHERE):
+            return method(*args, **kwargs)
+
+    return torch.compiler.disable(call)
 
 
 class KorniaDrop(_BasicAugmentationBase):
@@ -55,14 +64,13 @@ class KorniaDrop(_BasicAugmentationBase):
         self.transform = transform
         self.given_keys = data_keys
 
-    @outside_graphs
+    @ours
     def forward_parameters(
         self, batch_shape: Sequence[int], keys: Ids | None = None, epoch: Ids | None = None
     ) -> Params:
         """What a plan follows from: keys, epochs and positions of the samples; kornia repeats rows for frames."""
         n = batch_shape[0]
-        with named(WHERE):
-            draws = self.transform.draws(n, keys, epoch)
+        draws = self.transform.draws(n, keys, epoch)
         fix = "Number the samples; kornia's VideoSequential shares a key among frames."
         check_distinct(f"{WHERE}: keys", draws.keys, fix)
         ids, epochs = torch.tensor(draws.keys), torch.tensor(draws.epochs)
@@ -105,7 +113,7 @@ class KorniaDrop(_BasicAugmentationBase):
         name = next(iter(dict(container.named_children())))
         return container.forward(*inputs, params=[ParamItem(name, cast(Any, params))])
 
-    @outside_graphs
+    @ours
     def _images(self, images: Tensor, params: Params) -> Tensor:
         x = self._batch(images)
         # Children that kornia knows nothing of may have resized the images since the parameters were drawn.
@@ -129,9 +137,9 @@ class KorniaDrop(_BasicAugmentationBase):
     def _decide(self, x: Any, params: Params) -> Plan | Plans:
         frames = _frames(params)
         keys, epochs = params["keys"][::frames], params["epochs"][::frames]
-        with named(WHERE):
-            return self.transform.decide(x, self.transform.draws(len(keys), keys, epochs))
+        return self.transform.decide(x, self.transform.draws(len(keys), keys, epochs))
 
+    @ours
     def plan(self, params: Params | None = None) -> Plan | Plans:
         """The plan of a call, by default the last one's."""
         params = self._params if params is None else params
@@ -142,26 +150,22 @@ class KorniaDrop(_BasicAugmentationBase):
             return _decode(params["plan"], params["sample"])
         return self._decide(Shape(_shape(params)), params)
 
-    @outside_graphs
+    @ours
     def apply_transform(self, input: Tensor, params: Params, flags: Any, transform: Any = None) -> Tensor:
-        with named(WHERE):
-            return self.transform.apply(input.view(_shape(params)), self.plan(params)).reshape(input.shape)
+        return self.transform.apply(input.view(_shape(params)), self.plan(params)).reshape(input.shape)
 
-    @outside_graphs
+    @ours
     def apply_transform_mask(self, input: Tensor, params: Params, flags: Any, transform: Any = None) -> Tensor:
-        with named(WHERE):
-            return move_masks(self.transform, self.plan(params), input)
+        return move_masks(self.transform, self.plan(params), input)
 
-    @outside_graphs
+    @ours
     def apply_transform_boxes(self, input: Boxes, params: Params, flags: Any, transform: Any = None) -> Boxes:
-        with named(WHERE):
-            moved, self.box_origin, self.boxes_visible = move_boxes(self.transform, self.plan(params), input)
+        moved, self.box_origin, self.boxes_visible = move_boxes(self.transform, self.plan(params), input)
         return moved
 
-    @outside_graphs
+    @ours
     def _move_points(self, points: Tensor, params: Params) -> Tensor:
-        with named(WHERE):
-            moved, self.keypoints_visible = move_points(self.transform, self.plan(params), points)
+        moved, self.keypoints_visible = move_points(self.transform, self.plan(params), points)
         return moved.view(*points.shape[:-2], -1, 2)
 
     def __repr__(self) -> str:
@@ -206,10 +210,9 @@ class Mix(KorniaDrop, K.MixAugmentationBaseV2):
     def apply_transform_keypoint(self, input: Tensor, params: Params, flags: Any) -> Tensor:
         return self._move_points(input, params)
 
-    @outside_graphs
+    @ours
     def apply_transform_class(self, input: Tensor, params: Params, flags: Any) -> Any:
-        with named(WHERE):
-            return self.transform.mix_labels(input, self.plan(params), cast(Any, Shape(_shape(params))))
+        return self.transform.mix_labels(input, self.plan(params), cast(Any, Shape(_shape(params))))
 
 
 def _frames(params: Params) -> int:
