@@ -224,6 +224,9 @@ def _largest(scores, k):
 
 def check_scores(scores: Tensor, batch: int) -> Tensor:
     """Validate a score map ``[B, h, w]`` (``[h, w]`` for one image, a channel axis of 1 is dropped)."""
+    if not isinstance(scores, Tensor):
+        got = type(scores).__name__
+        raise fail("scores", got=got, expected=f"a tensor [{batch}, h, w]", fix="Convert them, or mend the extractor.")
     maps = scores
     if maps.ndim == 4 and maps.shape[1] == 1:
         maps = maps[:, 0]

@@ -89,6 +89,8 @@ def test_scores_of_another_shape_are_refused(scores):
 def test_the_error_of_flat_scores_shows_them_as_they_came():
     with pytest.raises(AugDropError, match=r"got \(3, 16\); .* scores.unflatten\(1, \(h, w\)\)"):
         check_scores(torch.rand(3, 16), 3)
+    with pytest.raises(AugDropError, match=r"got ndarray; expected a tensor \[2, h, w\]"):
+        check_scores(np.zeros((2, 4, 4)), 2)  # type: ignore[arg-type]
     with pytest.raises(AugDropError, match=r"got \(2, 1, 0, 4\); .* Score this very batch"):
         check_scores(torch.rand(2, 1, 0, 4), 2)
 
