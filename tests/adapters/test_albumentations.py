@@ -209,6 +209,16 @@ def test_keypoints_go_as_the_policy_and_albumentations_say(name, rule, remove_in
     assert list(out["names"]) == list(np.array(list("abcde"))[~hidden])
 
 
+@pytest.mark.parametrize("name", ERASING)
+@pytest.mark.parametrize("none", [[], np.zeros((0, 4), np.float32)], ids=["list", "array"])
+def test_images_without_objects_pass(name, none):
+    params = {"bbox_params": A.BboxParams("coco", label_fields=["words"]), "keypoint_params": A.KeypointParams("xy")}
+    pipeline = A.Compose([ad.to_albumentations(build(name))], **params)
+    image = np.zeros((24, 24, 3), np.uint8)
+    out = pipeline(image=image, bboxes=none, words=[], keypoints=[])
+    assert len(out["bboxes"]) == len(out["keypoints"]) == len(out["words"]) == 0
+
+
 def test_without_keys_albumentations_seed_governs():
     t = ad.GridMask((8, 16))
 

@@ -153,6 +153,8 @@ class AugDrop(Hooks, A.DualTransform):
         if getattr(processor.params, "bbox_type", "hbb") != "hbb":  # AlbumentationsX has others
             fix = "Convert them, or leave them out."
             raise fail(f"{WHERE}: bboxes", got="oriented boxes", expected="upright ones", fix=fix)
+        if not len(bboxes):  # of an empty list albumentations makes an array without columns
+            return bboxes
         plan, size = self._plan(drop), drop.shape[-2:]
         given = pixels(bboxes, size)
         with named(WHERE):
@@ -166,6 +168,8 @@ class AugDrop(Hooks, A.DualTransform):
 
     def apply_to_keypoints(self, keypoints: np.ndarray, drop: Draw, **params: Any) -> np.ndarray:
         processor = self._processor("keypoints", "keypoint_params=A.KeypointParams(...)")
+        if not len(keypoints):
+            return keypoints
         points = torch.from_numpy(np.array(keypoints[:, :2], np.float64))
         with named(WHERE):
             (after,) = follow(self.drop, self._plan(drop), [Objects(keypoints=points)])
