@@ -209,10 +209,7 @@ class Plan(Lazy):
     @classmethod
     def load(cls, path: str | Path) -> Plan:
         """Read a plan that `save` wrote; equal to it."""
-        try:
-            return cls.from_dict(json.loads(Path(path).read_text()))
-        except json.JSONDecodeError as error:
-            raise AugDropError(f"Plan.load: {path} is not JSON ({error}). Save a plan with plan.save(path).") from None
+        return cls.from_dict(saved(path))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Plan):
@@ -239,6 +236,14 @@ class Plan(Lazy):
             f"Plan({self.method}: {n} of {h}×{w}, {int(self.hit.sum())} hit, {type(self.region).__name__} × {self.fill}"
             f"{partners}, {share:.1%} dropped)"
         )
+
+
+def saved(path: str | Path) -> Any:
+    """The JSON of a plan's file."""
+    try:
+        return json.loads(Path(path).read_text())
+    except ValueError as error:  # no JSON, or no text
+        raise AugDropError(f"Plan.load: {path} is not JSON ({error}). Save a plan with plan.save(path).") from None
 
 
 def capturing() -> bool:

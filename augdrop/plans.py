@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from augdrop.errors import fail
-from augdrop.plan import VERSION, Plan
+from augdrop.plan import VERSION, Plan, saved
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +99,8 @@ class Plans:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Plans:
         """Read what `to_dict` wrote."""
-        known = data.get("version") == VERSION and data.get("kind") in ("chain", "choice")
-        if not known or not isinstance(data.get("plans"), list):
+        known = isinstance(data, dict) and data.get("version") == VERSION and data.get("kind") in ("chain", "choice")
+        if not known or not isinstance(data.get("plans"), list) or not data["plans"]:
             raise fail("Plans", got=str(data)[:60], expected="saved plans", fix="Save them with plans.save(path).")
         return cls(data["kind"], tuple(plan_from_dict(p) for p in data["plans"]))
 
@@ -111,12 +111,13 @@ class Plans:
     @classmethod
     def load(cls, path: str | Path) -> Plans:
         """Read plans that `save` wrote; equal to them."""
-        return cls.from_dict(json.loads(Path(path).read_text()))
+        return cls.from_dict(saved(path))
 
 
 def plan_from_dict(data: dict[str, Any]) -> Plan | Plans:
     """A plan, or the plans of a composition, from what ``to_dict`` wrote."""
-    return Plans.from_dict(data) if data.get("format") == "augdrop-plans" else Plan.from_dict(data)
+    several = isinstance(data, dict) and data.get("format") == "augdrop-plans"
+    return Plans.from_dict(data) if several else Plan.from_dict(data)
 
 
 def methods(plan: Plan | Plans) -> Iterator[Plan]:

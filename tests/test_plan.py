@@ -13,6 +13,7 @@ import torch
 from augdrop import Plan, fills
 from augdrop.errors import AugDropError
 from augdrop.plan import KINDS, move
+from augdrop.plans import Plans
 from tests.helpers import plan_of
 from tests.regions.cases import regions_of
 
@@ -241,3 +242,13 @@ def test_partners_of_a_part_are_looked_at_wherever_they_are():
     assert part.reach == part.reach == plan.reach
     assert There.read == 1
     assert plan.to("meta").reach == plan.reach and plan.to("meta").take(torch.arange(2, device="meta")).reach is None
+
+
+@pytest.mark.parametrize(
+    "text", [b"{", b"[]", b"3", b"\xff\xfe", b'{"format": "augdrop-plans", "version": 1, "kind": "chain", "plans": []}']
+)
+@pytest.mark.parametrize("kind", [Plan, Plans])
+def test_a_file_that_holds_no_plan(tmp_path, kind, text):
+    (tmp_path / "plan.json").write_bytes(text)
+    with pytest.raises(AugDropError, match=r"Save .* with plans?\.save\(path\)"):
+        kind.load(tmp_path / "plan.json")

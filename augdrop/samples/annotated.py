@@ -35,6 +35,7 @@ class Annotated:
         sizes: (H, W) of each sample's image.
         lists: where lists with a value for each object are, by key.
         starts: the number of each sample's first object, for these lists.
+        forms: the formats of all samples' boxes, but ``XYXY``.
     """
 
     parts: dict[str, Column]
@@ -42,6 +43,7 @@ class Annotated:
     sizes: list[tuple[int, int]]
     lists: dict[str, list[Path]] = dataclasses.field(default_factory=dict)
     starts: list[int] = dataclasses.field(default_factory=list)
+    forms: tuple[str, ...] = ()
 
     @property
     def names(self) -> set[Path]:
@@ -58,9 +60,10 @@ class Annotated:
             leaf = at(root, column.paths[b])
             edge.check_geometry(leaf, self.sizes[b], part)
             value = parts[part] = row_of(leaf, column, b)
-            form = formats.format_of(leaf)
-            if form != "XYXY":
-                fields[AS_GIVEN + form], parts[part] = value, formats.to_corners(value, form)
+            if part == "boxes" and self.forms:
+                own = formats.format_of(leaf)
+                parts[part] = corners = value if own == "XYXY" else formats.to_corners(value, own)
+                fields |= {AS_GIVEN + form: value if form == own else corners for form in self.forms}
         if self.lists:
             given = {key: at(root, paths[b]) for key, paths in self.lists.items()}
             fields[NUMBER] = self.starts[b] + torch.arange(len(next(iter(given.values()))))
@@ -208,7 +211,9 @@ def _with_fields(
         left = column and found.get(_flag_name(column.name))
         if left:
             home[flag] = left
-    gathered = Annotated(home, {}, sizes)
+    boxes = [at(root, path) for path in home["boxes"].paths] if "boxes" in home else []
+    forms = sorted({formats.format_of(leaf) for leaf in boxes} - {"XYXY"})
+    gathered = Annotated(home, {}, sizes, forms=tuple(forms))
     counts = [gathered.read(root, b).count for b in range(len(sizes))]
     for column in _siblings(anchor, found):
         leaf = at(root, column.path)

@@ -6,7 +6,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
-from augdrop import AugDropError, Policy
+from augdrop import CutMix, Policy
 from tests.helpers import same
 from tests.samples.cases import SOFT, H, W, erased, images, pasted, run, sample
 
@@ -37,8 +37,6 @@ def test_each_sample_has_boxes_of_its_own_format():
     for first, out in zip(forms, run([given_boxes(f) for f in forms], policy=Policy(boxes="shrink")), strict=True):
         assert out["boxes"].format.value == first
         assert F.convert_bounding_box_format(out["boxes"], new_format="XYXY").tolist() == [[2, 5, 8, 6]]
-    with pytest.raises(AugDropError, match=r"boxes as CXCYWH .* what sample 0 has: .* boxes as XYWH"):
-        run([given_boxes("XYWH"), given_boxes("CXCYWH")], mixes=True)
 
 
 def test_boxes_that_do_not_change_come_back_bit_for_bit():
@@ -132,3 +130,23 @@ def test_flags_add_up_over_transforms():
     once = run({"image": images(), "keypoints": points})
     twice = run(once, hit=False)
     assert once["keypoints_visible"].tolist() == twice["keypoints_visible"].tolist() == [False, True]
+
+
+def test_samples_of_one_mix_may_have_boxes_of_different_formats():
+    corners = torch.tensor([[1.0, 1, 4, 4], [5, 2, 10, 7]])
+    whole = {"format": "XYXY", "canvas_size": (12, 12)}
+    samples = [
+        {
+            "image": torch.full((3, 12, 12), float(b)),
+            "boxes": F.convert_bounding_box_format(tv_tensors.BoundingBoxes(corners + b, **whole), new_format=form),
+            "labels": torch.tensor([b, 10 + b]),
+        }
+        for b, form in enumerate(("XYXY", "XYWH", "CXCYWH", "XYWH"))
+    ]
+    same = [sample | {"boxes": tv_tensors.BoundingBoxes(corners + b, **whole)} for b, sample in enumerate(samples)]
+    for policy in (Policy(boxes="filter"), Policy(boxes="shrink", removed="flag")):
+        mix = CutMix(seed=0, annotations=policy)
+        for given, got, wanted in zip(samples, mix(samples, keys=range(4)), mix(same, keys=range(4)), strict=True):
+            assert got["boxes"].format == given["boxes"].format
+            back = F.convert_bounding_box_format(got["boxes"], new_format="XYXY")
+            assert torch.equal(back, wanted["boxes"]) and torch.equal(got["labels"], wanted["labels"])
