@@ -3,11 +3,11 @@
 Without arguments: scikit-learn's digits, of whose 16 patches half are visible (on 32×32 images a quarter of 64, as in
 the paper), and of these a quarter come with their position::
 
-    python examples/droppos_pretrain.py --data cifar10 --epochs 200
+    python examples/droppos_pretrain.py --data cifar10 --seeds 0 1 2
 
 Prints the loss of the epochs, how many positions of held-out images are put right, and the accuracy of a linear probe
-before and after, over three seeds. Saves ``droppos.png``: images, the visible patches, where the model puts them, and
-the loss.
+before and after. Saves ``droppos.png``: images, the visible patches, where the model puts them, and the loss. On two
+cores an epoch of 20,000 images of 32×32 takes 9 s; by default there are ten of them.
 
 Over three seeds, the probe on digits goes from 57.2 ± 3.4 % to 65.2 ± 5.2 % from 100 labels, and from 87.1 ± 1.5 % to
 89.4 ± 0.5 % from all. The paper weighs patches by their likeness to the class token (`tokens.attentive_weights`); this
@@ -106,4 +106,4 @@ def pretrain(
 
 
 if __name__ == "__main__":
-    study("droppos", arguments(__doc__, epochs=60, multi_task="reconstruct patches besides, as MAE does"), pretrain)
+    study("droppos", arguments(__doc__, multi_task="reconstruct patches besides, as MAE does"), pretrain)

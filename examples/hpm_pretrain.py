@@ -4,14 +4,15 @@ Without arguments: scikit-learn's digits. The student repairs masked patches and
 its moving average, predicts the same on whole images, and its hardest patches are masked for certain: none at first, in
 the end half of the masked ones::
 
-    python examples/hpm_pretrain.py --data cifar10 --epochs 100
+    python examples/hpm_pretrain.py --data cifar10 --seeds 0 1 2
 
-Prints the loss of the epochs, and the held-out accuracy of a linear probe before and after, over three seeds. Saves
-``hpm.png``: images, how hard the teacher thinks each patch is, what the encoder sees, what the decoder makes of it, and
-the loss.
+Prints the loss of the epochs, and the held-out accuracy of a linear probe before and after. Saves ``hpm.png``: images,
+how hard the teacher thinks each patch is, what the encoder sees, what the decoder makes of it, and the loss. On two
+cores an epoch of 20,000 images of 32×32 takes 30 s; by default there are ten of them.
 
-On digits the probe goes from 57.2 ± 3.4 % to 71.0 ± 3.6 % from 100 labels, and from 87.1 ± 1.5 % to 90.8 ± 2.2 % from
-all. It takes its epochs: after 15 in place of 60, the probe of one seed was still below random weights.
+On digits, over three seeds, the probe goes from 57.2 ± 3.4 % to 71.0 ± 3.6 % from 100 labels, and from 87.1 ± 1.5 % to
+90.8 ± 2.2 % from all. It takes its epochs: after 15 in place of 60, the probe of one seed was still below random
+weights.
 """
 
 import copy
@@ -85,4 +86,4 @@ def pretrain(
 
 
 if __name__ == "__main__":
-    study("hpm", arguments(__doc__, epochs=60), pretrain)
+    study("hpm", arguments(__doc__), pretrain)

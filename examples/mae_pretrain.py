@@ -3,13 +3,14 @@
 Without arguments: scikit-learn's digits. Three quarters of the patches are masked by key; the encoder computes only the
 others, and a small decoder paints the masked ones::
 
-    python examples/mae_pretrain.py --data cifar10 --epochs 100
+    python examples/mae_pretrain.py --data cifar10 --seeds 0 1 2
 
-Prints the loss of the epochs, and the held-out accuracy of a linear probe before and after, over three seeds. Saves
-``mae.png``: images, what the encoder sees, what the decoder makes of it, and the loss.
+Prints the loss of the epochs, and the held-out accuracy of a linear probe before and after. Saves ``mae.png``: images,
+what the encoder sees, what the decoder makes of it, and the loss. On two cores an epoch of 20,000 images of 32×32 takes
+12 s; by default there are ten of them.
 
-On digits the probe goes from 57.2 ± 3.4 % to 76.4 ± 2.4 % from 100 labels, and from 87.1 ± 1.5 % to 93.8 ± 2.1 % from
-all.
+On digits, over three seeds, the probe goes from 57.2 ± 3.4 % to 76.4 ± 2.4 % from 100 labels, and from 87.1 ± 1.5 % to
+93.8 ± 2.1 % from all.
 """
 
 from argparse import Namespace
@@ -73,4 +74,4 @@ def pretrain(
 
 
 if __name__ == "__main__":
-    study("mae", arguments(__doc__, epochs=60), pretrain)
+    study("mae", arguments(__doc__), pretrain)

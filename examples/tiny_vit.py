@@ -18,6 +18,9 @@ from train_classifier import digits, folders
 
 from augdrop.tokens import patchify
 
+BUDGET, EPOCHS = 200_000, 60
+"""Of how many images a training sees without ``--epochs``, and of how many epochs it is at most."""
+
 
 def blocks(width: int, depth: int) -> nn.Sequential:
     """Transformer blocks and a last norm; heads are 32 wide."""
@@ -59,15 +62,16 @@ class TinyViT(nn.Module):
         return self.encode(self.patches(images) + self.positions)
 
 
-def arguments(description: str, epochs: int, **switches: str) -> argparse.Namespace:
+def arguments(description: str, **switches: str) -> argparse.Namespace:
     """The command line of an example; ``switches`` are flags of its own, and what they do."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="digits", help="digits, photographs, or a folder of class folders (CIFAR-10)")
-    parser.add_argument("--epochs", type=int, default=epochs)
+    budget = f"by default as many as show {BUDGET:,} images, {EPOCHS} at most: minutes on two cores"
+    parser.add_argument("--epochs", type=int, help=budget)
     parser.add_argument("--size", type=int, default=32, help="side of the images from a folder, in pixels")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="a training for each")
     parser.add_argument("--out", type=Path, default=Path("."), help="where the picture goes")
     for name, help_text in switches.items():
         parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=help_text)
@@ -83,6 +87,7 @@ def study(name: str, given: argparse.Namespace, pretrain: Pretrain) -> None:
     """Pre-train once a seed, print what linear probes find before and after, and save the picture of the first seed."""
     train, test, patch = load(given)
     images, held_out = train.tensors[0], test.tensors[0]
+    given.epochs = given.epochs or max(1, min(EPOCHS, BUDGET // len(images)))
     found: dict[str, list[dict[int, float]]] = {"random weights": [], "pre-trained": []}
     drawn = None
     for seed in given.seeds:
