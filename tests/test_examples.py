@@ -1,6 +1,5 @@
 """Each example runs as a user runs it, with the least to do."""
 
-import functools
 import json
 import os
 import subprocess
@@ -10,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+
+from tests.helpers import two_at_a_time
 
 pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
@@ -36,15 +37,16 @@ def run(name, *arguments, cwd):
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory):
+def said(request, tmp_path_factory):
     """What an example prints when it is run without arguments (or shorter), once for all tests; and where it ran."""
     folder = tmp_path_factory.mktemp("examples")
-    return functools.cache(lambda name: (run(name, *SHORT.get(name, []), cwd=folder), folder))
+    with two_at_a_time(lambda name: run(name, *SHORT.get(name, []), cwd=folder), request, "example") as result:
+        yield lambda name: (result(name), folder)
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "examples").glob("*.py") if p.name not in ELSEWHERE))
-def test_example_runs_without_arguments(name, said):
-    assert said(name)[0].strip()
+@pytest.mark.parametrize("example", sorted(p.name for p in (ROOT / "examples").glob("*.py") if p.name not in ELSEWHERE))
+def test_example_runs_without_arguments(example, said):
+    assert said(example)[0].strip()
 
 
 def test_training_loop_learns(said):
