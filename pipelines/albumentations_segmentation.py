@@ -90,9 +90,8 @@ def main():
         transform = A.Compose([*map(ad.to_albumentations, stage), A.Normalize(), ToTensorV2()])
         samples = ad.keyed(Segments(args.data, few, transform), attach=True)
         rows.append(drawn(next(iter(DataLoader(samples, few, collate_fn=ad.collate(mix))))))
-    preview(
-        args.out / "albumentations_segmentation.png", before=rows[0], with_holes=rows[1], with_holes_and_mixed=rows[2]
-    )
+    names = ("before: objects are yellow", "with holes: purple is ignored by the loss", "with holes, and mixed")
+    preview(args.out / "albumentations_segmentation.png", **dict(zip(names, rows, strict=True)))
 
 
 if __name__ == "__main__":
