@@ -16,7 +16,6 @@ from augdrop.errors import AugDropError, fail
 from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.transforms.base import Transform
-from augdrop.transforms.composition import Compose
 
 _REMEMBERED = 8
 """Plans that are kept. DALI prefetches, so the operators of several batches ask in turns."""
@@ -75,7 +74,7 @@ class Decider:
             if not t.uses_pixels:
                 raise fail("to_dali: scores", got=type(t).__name__, expected="an attentive method", fix="Leave it out.")
             given["scores"], images = scores, None
-        if uses_boxes(t):
+        if t.uses_boxes:
             given["boxes"] = [torch.zeros(0, 4)] * len(keys) if boxes is None else list(boxes)
         if once or (t.uses_pixels and images is not None):
             return self._decide(keys, epochs, shape, images if t.uses_pixels else None, given)
@@ -154,11 +153,6 @@ def no_scores(t: Transform) -> AugDropError:
         expected="scores=, a map [h, w] for each sample",
         fix="Compute them in the graph, or use route='kernel', which can look at the pixels.",
     )
-
-
-def uses_boxes(t: Transform) -> bool:
-    """Do plans depend on the samples' object boxes?"""
-    return t.uses_boxes or (isinstance(t, Compose) and any(map(uses_boxes, t.members)))
 
 
 def _pad(plan: Plan | Plans, n: int, batch: int) -> Plan | Plans:

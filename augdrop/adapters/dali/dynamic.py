@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from augdrop.adapters.dali import annotate, native
-from augdrop.adapters.dali.decide import uses_boxes
 from augdrop.adapters.dali.keys import read_epochs, read_keys
 from augdrop.adapters.dali.layouts import channels_first, check_layout, one_tensor, spatial
 from augdrop.adapters.dali.task import Given, Task
@@ -45,7 +44,7 @@ def run(task: Task, images: Any, given: Mapping[str, Any], keys: Any, epoch: Any
             ops=ndd,
             layout=layout,
             scores=columns.get("scores"),
-            boxes=columns.get("boxes") if uses_boxes(t) else None,
+            boxes=columns.get("boxes") if t.uses_boxes else None,
         )
     else:
         done = _paint(task, images, layout, ids, epochs, columns)

@@ -13,7 +13,6 @@ from nvidia.dali.pipeline import Pipeline, do_not_convert
 from torch import Tensor
 
 from augdrop.adapters.dali import annotate, native
-from augdrop.adapters.dali.decide import uses_boxes
 from augdrop.adapters.dali.keys import read_epochs, read_keys
 from augdrop.adapters.dali.layouts import channels_first, check_layout, core_shape, one_tensor, spatial
 from augdrop.adapters.dali.samples import Samples, to_capsules
@@ -44,7 +43,7 @@ def add(task: Task, images: DataNode, given: Mapping[str, Any], keys: Any, epoch
             ops=fn,
             layout=layout,
             scores=nodes.get("scores"),
-            boxes=nodes.get("boxes") if uses_boxes(task.transform) else None,
+            boxes=nodes.get("boxes") if task.transform.uses_boxes else None,
         )
         seen = images.shape()
     else:
