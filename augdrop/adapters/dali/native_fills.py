@@ -17,6 +17,7 @@ from augdrop.adapters.dali.native_host import Batch
 from augdrop.adapters.dali.native_regions import bounds
 from augdrop.errors import fail
 from augdrop.fills import Constant, Fill, ImageMean, Noise, PerChannel
+from augdrop.kernels import noise
 from augdrop.kernels.paint import prepare
 from augdrop.plan import Plan
 from augdrop.transforms.regional import RegionalDropout
@@ -56,7 +57,7 @@ def colours(batch: Batch) -> np.ndarray:
         x = x if x.ndim == 5 else x[:, None]
     else:
         x = torch.empty((batch.count, 1, batch.channels, 0, 0), dtype=dtype)
-    table = prepare(plan.fill, x, plan).drawn(x).table
+    table = prepare(plan.fill, x, plan).drawn(x, noise.words_compiled).table
     assert table is not None
     if table.shape[1] > 1:
         raise fail(
