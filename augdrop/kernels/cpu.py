@@ -104,10 +104,10 @@ def ready(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> Ta
     else:
         keep += _fill(job, how)
     size = x.numel() * x.element_size()
-    job.select = job.fill == TABLE and _selects(job, how.table)
     # Mixed bytes wait for arithmetic rather than memory: to paint them aside costs more than it saves.
     bytes_mixed = job.fill == BLEND and x.element_size() == 1
     job.stream = job.copy and size > _NEAR and job.out_row == w * k and not bytes_mixed
+    job.select = _selects(job, how.table)
     keep.append(order)
     job.order = order.data_ptr()
     n = threads.threads_for(size)
@@ -121,9 +121,11 @@ def ready(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> Ta
 
 
 def _selects(job: Job, table: Tensor | None) -> bool:
-    """Whether to choose element by element: a region of many short runs, and a colour that is one number a row."""
+    """Whether to choose element by element: partners past the caches, and colours that are one number a row."""
+    if job.fill != TABLE:
+        return job.fill == SOURCE and job.stream
     grey = job.interleaved == 1 or (table is not None and table.numel() > 1 and bool((table == table[..., :1]).all()))
-    return job.kind in (GRID, MASK) and job.table_boxes == 1 and grey
+    return job.table_boxes == 1 and grey and (job.stream or job.kind in (GRID, MASK))
 
 
 def _fill(job: Job, how: Paint) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Runs of elements moved at memory speed: copied, filled with a colour, chosen by a mask, or streamed past the caches.
+"""Runs of elements moved at memory speed: copied, filled with a colour, or streamed past the caches.
 
 A run is a few dozen bytes in a box and a few megabytes in a copy. Both are done in vectors of 64 bytes whose last one
 overlaps the one before: no loop over single elements at the end, and no call of a library function at the start.
@@ -12,27 +12,29 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 
-from augdrop.memory import address, ahead, intrinsic
+from augdrop.memory import address, intrinsic
 
-_BYTE, _WORD = ir.IntType(8), ir.IntType(32)
-_LINE = 64
+BYTE, _WORD = ir.IntType(8), ir.IntType(32)
+LINE = 64
 """Bytes of a vector, and of a line of the caches."""
 
 
-def _vector(builder: Any, place: Any, element: Any, count: int) -> Any:
+def vector(builder: Any, place: Any, element: Any, count: int) -> Any:
+    """A pointer to a vector at an address."""
     return builder.inttoptr(place, ir.VectorType(element, count).as_pointer())
 
 
-def _splat(builder: Any, value: Any, count: int) -> Any:
+def splat(builder: Any, value: Any, count: int) -> Any:
+    """A vector of one value."""
     kind = ir.VectorType(value.type, count)
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(_WORD, 0))
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_WORD, count), [0] * count))
 
 
-def _put(builder: Any, value: Any, place: Any, past_caches: bool) -> None:
+def put_vector(builder: Any, value: Any, place: Any, past_caches: bool) -> None:
     """Store a vector; past the caches only where it lies on a multiple of a line."""
     to = builder.inttoptr(place, value.type.as_pointer())
-    stored = builder.store(value, to, align=_LINE if past_caches else 1)
+    stored = builder.store(value, to, align=LINE if past_caches else 1)
     if past_caches:
         stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_WORD, 1)]))
 
@@ -43,7 +45,7 @@ def _mover(width: int, past_caches: bool = False) -> Callable[[int, int], None]:
     @intrinsic
     def move(typingctx, to, of):
         def codegen(context, builder, signature, args):
-            _put(builder, builder.load(_vector(builder, args[1], _BYTE, width), align=1), args[0], past_caches)
+            put_vector(builder, builder.load(vector(builder, args[1], BYTE, width), align=1), args[0], past_caches)
             return context.get_dummy_value()
 
         return types.void(types.intp, types.intp), codegen
@@ -58,7 +60,7 @@ def _filler(width: int) -> Callable[[int, Any], None]:
     def fill(typingctx, to, value):
         def codegen(context, builder, signature, args):
             count = width // context.get_abi_sizeof(args[1].type)
-            builder.store(_splat(builder, args[1], count), _vector(builder, args[0], args[1].type, count), align=1)
+            builder.store(splat(builder, args[1], count), vector(builder, args[0], args[1].type, count), align=1)
             return context.get_dummy_value()
 
         return types.void(types.intp, value), codegen
@@ -92,10 +94,10 @@ def _fills(width: int) -> Callable[[int, int, int, int, Any], None]:
     return fill
 
 
-_move64, _move1, _fill64 = _mover(_LINE), _mover(1), _filler(_LINE)
+_move64, _move1, _fill64 = _mover(LINE), _mover(1), _filler(LINE)
 _copy32, _copy16, _copy8, _copy4 = (_copies(n) for n in (32, 16, 8, 4))
 _fill32, _fill16, _fill8 = (_fills(n) for n in (32, 16, 8))
-_stream64 = _mover(_LINE, past_caches=True)
+_stream64 = _mover(LINE, past_caches=True)
 
 
 @intrinsic
@@ -127,10 +129,10 @@ def stream_run(out, o, x, i, n):
     """`copy_run` for what nobody reads soon: whole lines go straight to memory, which need not be read first."""
     size = item_size(out)
     to, of, n = address(out) + o * size, address(x) + i * size, n * size
-    head = min(-to & (_LINE - 1), n)
-    end = head + (n - head) // _LINE * _LINE
+    head = min(-to & (LINE - 1), n)
+    end = head + (n - head) // LINE * LINE
     _copy_lines(to, 0, of, 0, 1, head)
-    for j in range(head, end, _LINE):
+    for j in range(head, end, LINE):
         _stream64(to + j, of + j)
     _copy_lines(to + end, 0, of + end, 0, 1, n - end)
 
@@ -183,85 +185,6 @@ def fill_block(out, o, stride, lines, n, value):
         for y in range(lines):
             for j in range(n // size):
                 out[o + y * stride + j] = value
-
-
-@njit(nogil=True)
-def choose_run(out, x, mask, n, value):
-    """``out[j] = value if mask[j] else x[j]``; ``mask`` points to bytes, and ``out`` may be ``x``."""
-    step = _LINE // item_size(out)
-    j = 0
-    while j + step <= n:
-        _choose(address(out) + j * item_size(out), address(x) + j * item_size(out), address(mask) + j, value)
-        j += step
-    while j < n:
-        out[j] = value if mask[j] else x[j]
-        j += 1
-
-
-@njit(nogil=True)
-def stream_choice(out, x, mask, n, value):
-    """`choose_run` for what nobody reads soon, see `stream_run`."""
-    size = item_size(out)
-    j = min((-address(out) & (_LINE - 1)) // size, n)
-    choose_run(out, x, mask, j, value)
-    step = _LINE // size
-    while j + step <= n:
-        _stream_choice(address(out) + j * size, address(x) + j * size, address(mask) + j, value)
-        j += step
-    choose_run(ahead(out, j), ahead(x, j), ahead(mask, j), n - j, value)
-
-
-@njit(nogil=True)
-def choose_where_any(out, mask, n, value):
-    """``out[j] = value`` where ``mask[j]``: lines of ``out`` without any are not touched."""
-    step = _LINE // item_size(out)
-    j = 0
-    while j + step <= n:
-        if _any(address(mask) + j, out):
-            to = address(out) + j * item_size(out)
-            _choose(to, to, address(mask) + j, value)
-        j += step
-    while j < n:
-        if mask[j]:
-            out[j] = value
-        j += 1
-
-
-def _chooser(past_caches: bool = False) -> Callable[[int, int, int, Any], None]:
-    """One line: the value where a byte of the mask is not 0, else what was there."""
-
-    @intrinsic
-    def choose(typingctx, to, of, mask, value):
-        def codegen(context, builder, signature, args):
-            to, of, mask, value = args
-            count = _LINE // context.get_abi_sizeof(value.type)
-            flags = builder.load(_vector(builder, mask, _BYTE, count), align=1)
-            own = builder.load(_vector(builder, of, value.type, count), align=1)
-            on = builder.icmp_unsigned("!=", flags, ir.Constant(flags.type, [0] * count))
-            _put(builder, builder.select(on, _splat(builder, value, count), own), to, past_caches)
-            return context.get_dummy_value()
-
-        return types.void(types.intp, types.intp, types.intp, value), codegen
-
-    return choose
-
-
-_choose, _stream_choice = _chooser(), _chooser(past_caches=True)
-
-
-@intrinsic
-def _any(typingctx, mask, like):
-    """Whether any byte of the mask of one line of elements is not 0."""
-
-    def codegen(context, builder, signature, args):
-        count = _LINE // context.get_abi_sizeof(context.get_data_type(signature.args[1].dtype))
-        flags = builder.load(_vector(builder, args[0], _BYTE, count), align=1)
-        bits = builder.bitcast(
-            builder.icmp_unsigned("!=", flags, ir.Constant(flags.type, [0] * count)), ir.IntType(count)
-        )
-        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
-
-    return types.boolean(types.intp, like), codegen
 
 
 @intrinsic

@@ -11,11 +11,12 @@ from functools import cache
 import numpy as np
 from numba import carray, njit  # pyright: ignore[reportPrivateImportUsage]
 
+from augdrop.kernels.copies import copy_band, copy_sample, in_one_piece, save_sample
 from augdrop.kernels.job import SOURCES, Kernel, entry
-from augdrop.kernels.moves import copy_block, copy_run, fence, stream_run
+from augdrop.kernels.moves import fence, stream_run
 from augdrop.kernels.painter import BLEND, paint
 from augdrop.kernels.place import place, runs
-from augdrop.kernels.select import BAND, many_runs, select_sample
+from augdrop.kernels.select import BAND, select_sample, worth
 from augdrop.memory import address, ahead, data, like, pointer, take
 from augdrop.regions.spans import most_spans
 
@@ -68,7 +69,7 @@ def walk(shared, job, x, out, wide, size):
                 continue
             if order[3 * item + 1]:
                 save_sample(job, x, b, top, bottom)
-            if job.select and many_runs(job, b):
+            if job.select and worth(job, b):
                 select_sample(job, x, out, b, top, bottom, data(spans), data(mask))
             else:
                 paint_sample(
@@ -136,69 +137,6 @@ def paint_plane(job, x, out, wide, b, from_saved, t, c, top, bottom, copy, band,
             group += 1
         if streamed:
             stream_run(out, o, aside, 0, n)
-
-
-@njit(nogil=True)
-def copy_sample(job, x, out, b, top, bottom):
-    """Copy rows of every plane, at once where planes touch."""
-    if in_one_piece(job, top, bottom):
-        n = job.frames * job.channels * job.height * job.width * job.interleaved
-        _copy(job.stream, out, b * job.out_sample, x, b * job.x_sample, n)
-        return
-    for t in range(job.frames):
-        for c in range(job.channels):
-            copy_band(job, x, out, b, t, c, top, bottom, job.stream)
-
-
-@njit(nogil=True)
-def in_one_piece(job, top, bottom):
-    """Whether these rows are whole planes, and all planes of a sample lie one after the other in both images."""
-    row = job.width * job.interleaved
-    plane = job.height * row
-    frame = job.channels * plane
-    return (
-        bottom - top == job.height
-        and (job.x_row == row and job.out_row == row)
-        and (job.channels == 1 or (job.x_channel == plane and job.out_channel == plane))
-        and (job.frames == 1 or (job.x_frame == frame and job.out_frame == frame))
-    )
-
-
-@njit(nogil=True)
-def copy_band(job, x, out, b, t, c, top, bottom, stream):
-    """Copy rows of one plane, at once where they touch."""
-    i = b * job.x_sample + t * job.x_frame + c * job.x_channel + top * job.x_row
-    o = b * job.out_sample + t * job.out_frame + c * job.out_channel + top * job.out_row
-    copy_lines(stream, out, o, job.out_row, x, i, job.x_row, bottom - top, job.width * job.interleaved)
-
-
-@njit(nogil=True)
-def save_sample(job, x, b, top, bottom):
-    """Put rows of every plane of a sample aside."""
-    saved = like(job.saved, x)
-    row = job.width * job.interleaved
-    for t in range(job.frames):
-        for c in range(job.channels):
-            i = b * job.x_sample + t * job.x_frame + c * job.x_channel + top * job.x_row
-            o = ((t * job.channels + c) * job.height + top) * row
-            copy_lines(False, saved, o, row, x, i, job.x_row, bottom - top, row)
-
-
-@njit(nogil=True)
-def copy_lines(stream, out, o, out_stride, x, i, x_stride, lines, n):
-    """Copy ``n`` elements of each of some lines, at once where they touch."""
-    if out_stride == n and x_stride == n:
-        _copy(stream, out, o, x, i, lines * n)
-    else:
-        copy_block(out, o, out_stride, x, i, x_stride, lines, n)
-
-
-@njit(nogil=True)
-def _copy(stream, out, o, x, i, n):
-    if stream:
-        stream_run(out, o, x, i, n)
-    else:
-        copy_run(out, o, x, i, n)
 
 
 @njit(nogil=True)
