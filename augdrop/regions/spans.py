@@ -15,7 +15,7 @@ from numba import njit
 from augdrop.memory import ahead, data, first_byte, load8
 
 BOXES, BLOCKS, GRID, CELLS, MASK = range(5)
-PERIOD = np.int64(1) << 32
+PERIOD = 1 << 32
 """The period of a grid's lattice, in the unit of its coordinates."""
 
 COS, SIN = 2, 3

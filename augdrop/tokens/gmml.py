@@ -12,7 +12,7 @@ from torch import Tensor
 from augdrop.checks import check_share
 from augdrop.citation import Citation
 from augdrop.errors import fail
-from augdrop.kernels.noise import law, values
+from augdrop.kernels.noise import law, values, words
 from augdrop.keys import Ids
 from augdrop.pairing import pair
 from augdrop.rng import FIRST, Draws, stream_key
@@ -79,7 +79,7 @@ class GMML(BlockMask):
         chance = torch.from_numpy(groups.uniforms(total + 1, FIRST)).gather(1, numbers).to(x.device)
         noise_keys, patches = draws.words(1, first=1)[:, 0].view(np.int64), x[:, self.prefix :]
         normal, own = law(x.dtype, True, None, None), torch.from_numpy(noise_keys).to(x.device)
-        made = values(normal, own, patches.shape[1:].numel(), x.dtype)
+        made = values(normal, words(own, patches.shape[1:].numel()), x.dtype)
         others = patches[torch.from_numpy(pair(draws.order(), "sample")[0]).to(x.device)]
         new = torch.where((chance < self.noise + self.other)[..., None], others, 0)
         new = torch.where((chance < self.noise)[..., None], made.view_as(patches), new)

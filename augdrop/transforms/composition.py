@@ -129,7 +129,7 @@ class Compose(_Composition):
             raise fail("Compose", got="inplace=True and out=", expected="one of them", fix="Drop one.")
         for i, (t, p) in enumerate(zip(self.members, plan.plans, strict=True)):
             fresh = i == 0 or (torch.is_grad_enabled() and x.requires_grad)
-            place = {"inplace": inplace, "out": out if i == 0 else None} if fresh else {"inplace": True}
+            place: dict[str, Any] = {"inplace": inplace, "out": out if i == 0 else None} if fresh else {"inplace": True}
             x = t.apply(x, p, source=source if t.mixes else None, **place)
         return x if out is None or x is out else out.copy_(x)
 
