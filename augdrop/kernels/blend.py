@@ -7,13 +7,14 @@ float64, with one rounding after each operation: the reference backend does the 
 from __future__ import annotations
 
 import torch
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
 
 from augdrop.kernels.casts import cast, rounded
-from augdrop.kernels.fixed_point import mix_bytes, numerator
-from augdrop.kernels.moves import copy_run, item_size
+from augdrop.kernels.fixed_point import mix_bytes, numerator, stream_mixed_bytes
+from augdrop.kernels.moves import LINE, copy_run, item_size, put_vector, splat, vector
 from augdrop.kernels.place import place, source_at
-from augdrop.memory import address, ahead, like, pointer
+from augdrop.memory import address, ahead, intrinsic, like, pointer
 
 
 def working_type(dtype: torch.dtype) -> torch.dtype:
@@ -36,15 +37,20 @@ def blend(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch):
     source, stride = source_at(job, out, from_saved, b, t, c, y0)
     x, aside = like(job.x, out), like(address(scratch), out)
     q = numerator(other) if item_size(out) == 1 else 0
-    rows, row = y1 - y0, job.width * k
+    rows, row, past = y1 - y0, job.width * k, False
     if n == 1 and spans[1] - spans[0] == job.width and job.x_row == row and job.out_row == row and stride == row:
         rows, k = 1, k * rows  # whole rows that touch are one
+        past = job.stream and address(out) == job.out
     for y in range(rows):
         for run in range(n):
             x0, length = spans[3 * run] * k, (spans[3 * run + 1] - spans[3 * run]) * k
             to, of = ahead(out, o + y * job.out_row + x0), ahead(x, i + y * job.x_row + x0)
             with_ = ahead(source, y * stride + x0)
-            if q > 0:
+            if q > 0 and past:
+                stream_mixed_bytes(address(to), address(of), address(with_), length, q)
+            elif past:
+                stream_mixed(to, of, with_, length, own, other)
+            elif q > 0:
                 mix_bytes(address(to), address(of), address(with_), length, q)
             else:
                 _mix(job, to, of, with_, length, own, other, aside)
@@ -67,3 +73,42 @@ def _mix(job, out, x, source, n, own, other, aside):
 def _mix_run(out, x, source, n, own, other):
     for j in range(n):
         out[j] = rounded(out[j], cast(own, x[j]) * own + cast(own, source[j]) * other)
+
+
+def stream_mixed(out, x, source, n, own, other):
+    """`_mix_run` for what nobody reads soon: floats go straight to memory."""
+    raise NotImplementedError
+
+
+@overload(stream_mixed)
+def _stream_mixed(out, x, source, n, own, other):
+    if not isinstance(out.dtype, types.Float):
+        return lambda out, x, source, n, own, other: _mix_run(out, x, source, n, own, other)
+
+    def stream(out, x, source, n, own, other):
+        size = item_size(out)
+        head, step = min((-address(out) & (LINE - 1)) // size, n), LINE // size
+        end = head + (n - head) // step * step
+        _mix_run(out, x, source, head, own, other)
+        for j in range(head, end, step):
+            _stream_line(address(out) + j * size, address(x) + j * size, address(source) + j * size, own, other)
+        _mix_run(ahead(out, end), ahead(x, end), ahead(source, end), n - end, own, other)
+
+    return stream
+
+
+@intrinsic
+def _stream_line(typingctx, to, of, source, own, other):
+    """One line of floats past the caches: each product is rounded, and then the sum."""
+
+    def codegen(context, builder, signature, args):
+        to, of, source, own, other = args
+        count = LINE // context.get_abi_sizeof(own.type)
+        parts = [
+            builder.fmul(builder.load(vector(builder, at, own.type, count), align=1), splat(builder, weight, count))
+            for at, weight in ((of, own), (source, other))
+        ]
+        put_vector(builder, builder.fadd(*parts), to, past_caches=True)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, own, other), codegen

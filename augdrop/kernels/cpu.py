@@ -104,11 +104,9 @@ def ready(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> Ta
     else:
         keep += _fill(job, how)
     size = x.numel() * x.element_size()
-    # Mixed bytes wait for arithmetic rather than memory: to paint them aside costs more than it saves.
-    bytes_mixed = job.fill == BLEND and x.element_size() == 1
     # Whole lines of elements must be able to begin where lines of memory do.
     whole = job.out_row == w * k and job.out % x.element_size() == 0
-    job.stream = job.copy and size > _NEAR and whole and not bytes_mixed
+    job.stream = job.copy and size > _NEAR and whole
     job.select = _selects(job, how.table)
     keep.append(order)
     job.order = order.data_ptr()

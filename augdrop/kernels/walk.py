@@ -119,15 +119,16 @@ def paint_plane(job, x, out, wide, b, from_saved, t, c, top, bottom, copy, band,
     group = 0
     for start in range(top, bottom, band):
         stop = min(start + band, bottom)
-        streamed = job.stream and group < count and groups[3 * group] < stop
+        covered = group < count and groups[3 * group] <= start and stop <= groups[3 * group + 1]
+        run = 3 * groups[3 * group - 1] if group else 0
+        covered = covered and spans[run] == 0 and spans[run + 1] == width
+        # What is mixed all over goes past the caches by itself.
+        streamed = job.stream and group < count and groups[3 * group] < stop and not (covered and job.fill == BLEND)
         o, n = place(job, b, t, c, start, 0), (stop - start) * job.out_row
         # Painted aside, as if that were where the band lies.
         to = ahead(aside, -o) if streamed else out
-        if copy:
-            covered = group < count and groups[3 * group] <= start and stop <= groups[3 * group + 1]
-            run = 3 * groups[3 * group - 1] if group else 0
-            if not (covered and spans[run] == 0 and spans[run + 1] == width):
-                copy_band(job, x, to, b, t, c, start, stop, job.stream and not streamed)
+        if copy and not covered:
+            copy_band(job, x, to, b, t, c, start, stop, job.stream and not streamed)
         while group < count and groups[3 * group] < stop:
             y0, y1 = max(groups[3 * group], start), min(groups[3 * group + 1], stop)
             first, last = groups[3 * group - 1] if group else 0, groups[3 * group + 2]
