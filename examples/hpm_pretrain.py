@@ -8,8 +8,8 @@ the end half of the masked ones::
 
 Prints the loss of the epochs, and the held-out accuracy of a linear probe before and after. Saves ``hpm.png``: images,
 how hard the teacher thinks each patch is, what the encoder sees, what the decoder makes of it, and the loss. On two
-cores the default for 20,000 images of CIFAR-10, twelve epochs, takes five minutes, after which the probe goes from 39.4 to
-47.3 % from 10,000 labels (one seed).
+cores the default for 20,000 images of CIFAR-10, twelve epochs, takes five minutes, after which the probe goes from 39.4
+to 47.3 % from 10,000 labels (one seed).
 
 On digits, over three seeds, the probe goes from 57.2 ± 3.4 % to 71.0 ± 3.6 % from 100 labels, and from 87.1 ± 1.5 % to
 90.8 ± 2.2 % from all. It takes its epochs: after 15 in place of 60, the probe of one seed was still below random

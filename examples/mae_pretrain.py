@@ -6,8 +6,8 @@ others, and a small decoder paints the masked ones::
     python examples/mae_pretrain.py --data cifar10 --seeds 0 1 2
 
 Prints the loss of the epochs, and the held-out accuracy of a linear probe before and after. Saves ``mae.png``: images,
-what the encoder sees, what the decoder makes of it, and the loss. 20,000 images of CIFAR-10 take twelve epochs by default,
-three minutes on two cores, after which the probe goes from 39.4 to 45.0 % from 10,000 labels (one seed).
+what the encoder sees, what the decoder makes of it, and the loss. 20,000 images of CIFAR-10 take twelve epochs by
+default, three minutes on two cores, after which the probe goes from 39.4 to 45.0 % from 10,000 labels (one seed).
 
 On digits, over three seeds, the probe goes from 57.2 ± 3.4 % to 76.4 ± 2.4 % from 100 labels, and from 87.1 ± 1.5 % to
 93.8 ± 2.1 % from all.
