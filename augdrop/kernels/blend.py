@@ -12,7 +12,7 @@ from numba.extending import overload
 
 from augdrop.kernels.casts import cast, rounded
 from augdrop.kernels.fixed_point import mix_bytes, numerator, stream_mixed_bytes
-from augdrop.kernels.moves import LINE, copy_run, item_size, put_vector, splat, vector
+from augdrop.kernels.moves import LINE, copy_run, item_size, put_vector, splat, vector, whole_lines
 from augdrop.kernels.place import place, source_at
 from augdrop.memory import address, ahead, intrinsic, like, pointer
 
@@ -87,10 +87,9 @@ def _stream_mixed(out, x, source, n, own, other):
 
     def stream(out, x, source, n, own, other):
         size = item_size(out)
-        head, step = min((-address(out) & (LINE - 1)) // size, n), LINE // size
-        end = head + (n - head) // step * step
+        head, end = whole_lines(address(out), n, size)
         _mix_run(out, x, source, head, own, other)
-        for j in range(head, end, step):
+        for j in range(head, end, LINE // size):
             _stream_line(address(out) + j * size, address(x) + j * size, address(source) + j * size, own, other)
         _mix_run(ahead(out, end), ahead(x, end), ahead(source, end), n - end, own, other)
 

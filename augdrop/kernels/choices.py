@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 
-from augdrop.kernels.moves import BYTE, LINE, item_size, put_vector, splat, vector
+from augdrop.kernels.moves import BYTE, LINE, item_size, put_vector, splat, vector, whole_lines
 from augdrop.memory import address, ahead, intrinsic
 
 
@@ -29,24 +29,21 @@ def choose_run(out, x, mask, n, value):
 def stream_choice(out, x, mask, n, value):
     """`choose_run` for what nobody reads soon, see `stream_run`."""
     size = item_size(out)
-    j = min((-address(out) & (LINE - 1)) // size, n)
-    choose_run(out, x, mask, j, value)
-    step = LINE // size
-    while j + step <= n:
+    head, end = whole_lines(address(out), n, size)
+    choose_run(out, x, mask, head, value)
+    for j in range(head, end, LINE // size):
         _stream_choice(address(out) + j * size, address(x) + j * size, address(mask) + j, value)
-        j += step
-    choose_run(ahead(out, j), ahead(x, j), ahead(mask, j), n - j, value)
+    choose_run(ahead(out, end), ahead(x, end), ahead(mask, end), n - end, value)
 
 
 @njit(nogil=True)
 def stream_pick(out, x, other, mask, n):
     """``out[j] = other[j] if mask[j] else x[j]`` for what nobody reads soon, see `stream_run`."""
     size = item_size(out)
-    head, step = min((-address(out) & (LINE - 1)) // size, n), LINE // size
-    end = head + (n - head) // step * step
+    head, end = whole_lines(address(out), n, size)
     for j in range(head):
         out[j] = other[j] if mask[j] else x[j]
-    for j in range(head, end, step):
+    for j in range(head, end, LINE // size):
         to, of, there = address(out) + j * size, address(x) + j * size, address(other) + j * size
         _stream_pick(to, of, there, address(mask) + j, out)
     for j in range(end, n):

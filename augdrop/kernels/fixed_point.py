@@ -10,7 +10,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 
-from augdrop.kernels.moves import LINE, put_vector
+from augdrop.kernels.moves import LINE, put_vector, whole_lines
 from augdrop.memory import intrinsic
 
 _BYTE, _SHORT, _INT = (ir.IntType(bits) for bits in (8, 16, 32))
@@ -77,8 +77,7 @@ def mix_bytes(to, of, source, n, q):
 @njit(nogil=True)
 def stream_mixed_bytes(to, of, source, n, q):
     """`mix_bytes` for what nobody reads soon, see `augdrop.kernels.moves.stream_run`."""
-    head = min(-to & (LINE - 1), n)
-    end = head + (n - head) // LINE * LINE
+    head, end = whole_lines(to, n, 1)
     mix_bytes(to, of, source, head, q)
     for i in range(head, end, LINE):
         _stream_wide(to + i, of + i, source + i, q)

@@ -125,12 +125,18 @@ def copy_block(out, o, out_stride, x, i, x_stride, lines, n):
 
 
 @njit(nogil=True)
+def whole_lines(to, n, size):
+    """From and to which of ``n`` elements of ``size`` bytes at an address there are whole lines of memory."""
+    head, step = min((-to & (LINE - 1)) // size, n), LINE // size
+    return head, head + (n - head) // step * step
+
+
+@njit(nogil=True)
 def stream_run(out, o, x, i, n):
     """`copy_run` for what nobody reads soon: whole lines go straight to memory, which need not be read first."""
     size = item_size(out)
     to, of, n = address(out) + o * size, address(x) + i * size, n * size
-    head = min(-to & (LINE - 1), n)
-    end = head + (n - head) // LINE * LINE
+    head, end = whole_lines(to, n, 1)
     _copy_lines(to, 0, of, 0, 1, head)
     for j in range(head, end, LINE):
         _stream64(to + j, of + j)
