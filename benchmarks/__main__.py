@@ -46,6 +46,7 @@ def sections(effort: Effort, library: str | None, data: str | None) -> dict[str,
     return {
         "references": lambda: ours.references(effort),
         "methods": lambda: ours.methods(effort),
+        "again": lambda: ours.again(effort),
         "plans": lambda: ours.plans(effort),
         "single": lambda: ours.single(effort),
         "fills": lambda: ours.fills(effort),

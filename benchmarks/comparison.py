@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.timing import DTYPES, Call, Effort, Row, images, micros, named, race, ratio, short
+from benchmarks.timing import DTYPES, Call, Effort, Row, batches, in_turn, micros, named, race, ratio, short
 
 NEW, IN_PLACE = "new tensor", "in place"
 CLASSES = 1000
@@ -54,34 +56,37 @@ def rows(peers: Sequence[Peer], effort: Effort) -> Iterator[Row]:
     missing: set[str] = set()
     for shape in effort.shapes:
         for dtype in DTYPES:
-            x = images(shape, dtype)
-            y = torch.randint(0, CLASSES, (len(x),))
+            xs = batches(shape, dtype)
+            y = torch.randint(0, CLASSES, (len(xs[0]),))
             for p in peers:
                 t = p.ours()
-                alone = x.ndim == 3 and (t.mixes or p.shared)  # one image has no partner, and shares with none
+                alone = len(shape) == 3 and (t.mixes or p.shared)  # one image has no partner, and shares with none
                 if dtype not in p.dtypes or alone or p.library in missing:
                     continue
                 try:
-                    theirs = p.make(x.clone(), y)
+                    theirs = [p.make(x.clone(), y) for x in xs]
                 except ImportError:
                     missing.add(p.library)
                     yield Row("peers", type(t).__name__, peer=p.library, note=f"{p.library} is not installed")
                     continue
-                yield _compared(p, theirs, x, y, effort)
+                yield _compared(p, theirs, xs, y, effort)
 
 
-def _compared(p: Peer, theirs: Call, x: Tensor, y: Tensor, effort: Effort) -> Row:
-    ours, name = p.our_call(x.clone() if p.state == IN_PLACE else x, y), type(p.ours()).__name__
+def _compared(p: Peer, theirs: Sequence[Call], xs: Sequence[Tensor], y: Tensor, effort: Effort) -> Row:
+    ours = [p.our_call(x.clone() if p.state == IN_PLACE else x, y) for x in xs]
+    name = type(p.ours()).__name__
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # theirs
-        seconds = against(ours, theirs, x, effort)
-    return row(seconds, x, section="peers", name=name, state=p.manner, peer=f"{p.library} {p.call}", target=1.0)
+        seconds = against(ours, theirs, xs, effort)
+    return row(seconds, xs[0], section="peers", name=name, state=p.manner, peer=f"{p.library} {p.call}", target=1.0)
 
 
-def against(ours: Call, theirs: Call, x: Tensor, effort: Effort) -> dict[str, np.ndarray]:
-    """One race of ours, theirs and a plain copy of ``x``."""
-    out = torch.empty_like(x)
-    return race({"copy_": lambda: out.copy_(x), "ours": ours, "theirs": theirs}, effort)
+def against(
+    ours: Sequence[Call], theirs: Sequence[Call], xs: Sequence[Tensor], effort: Effort
+) -> dict[str, np.ndarray]:
+    """One race of ours, theirs and plain copies, each with a call for every batch of ``xs``."""
+    copies, turn = [partial(x.clone().copy_, x) for x in xs], itertools.count()
+    return race({n: in_turn(c, turn) for n, c in {"copy_": copies, "ours": ours, "theirs": theirs}.items()}, effort)
 
 
 def row(seconds: Mapping[str, np.ndarray], x: Tensor, **given: Any) -> Row:

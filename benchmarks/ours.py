@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +14,21 @@ import augdrop as ad
 from augdrop.fills import Blur, ImageMean, Noise
 from augdrop.regions import RandomGrid, RandomPixels
 from benchmarks.floor import floor
-from benchmarks.timing import DTYPES, Call, Effort, Row, Shape, images, micros, named, race, ratio, short
+from benchmarks.timing import (
+    DTYPES,
+    Call,
+    Effort,
+    Row,
+    Shape,
+    batches,
+    images,
+    in_turn,
+    micros,
+    named,
+    race,
+    ratio,
+    short,
+)
 
 OUT, IN_PLACE = "out=", "in place"
 PER_PIXEL = "bounded by the generator"
@@ -81,9 +96,10 @@ def references(effort: Effort) -> Iterator[Row]:
     """``clone`` and ``copy_``: what the machine itself takes."""
     for shape in effort.shapes:
         for dtype in DTYPES:
-            x = images(shape, dtype)
-            out = torch.empty_like(x)
-            seconds = race({"copy_": lambda x=x, out=out: out.copy_(x), "clone": x.clone}, effort)
+            xs, turn = batches(shape, dtype), itertools.count()
+            copies = [functools.partial(x.clone().copy_, x) for x in xs]
+            calls = {"copy_": in_turn(copies, turn), "clone": in_turn([x.clone for x in xs], turn)}
+            seconds = race(calls, effort)
             for name, s in seconds.items():
                 to_copy = ratio(s, seconds["copy_"])
                 yield Row("references", name, "", named(shape), short(dtype), micros(s), to_copy=to_copy)
@@ -109,25 +125,39 @@ def fills(effort: Effort) -> Iterator[Row]:
                 yield from _measured("fills", subject, shape, dtype, effort)
 
 
-def _measured(section: str, subject: Subject, shape: Shape, dtype: torch.dtype, effort: Effort) -> Iterator[Row]:
-    t, x = subject.transform, images(shape, dtype)
-    out, work, given = torch.empty_like(x), x.clone(), subject.given(x)
+def again(effort: Effort) -> Iterator[Row]:
+    """Every method on one and the same batch of bytes, which then stays in the caches as no loader leaves it."""
+    shape = effort.shapes[1]
+    for subject in subjects():
+        yield from _measured("again", subject, shape, torch.uint8, effort, [images(shape, torch.uint8)])
+
+
+def _measured(
+    section: str,
+    subject: Subject,
+    shape: Shape,
+    dtype: torch.dtype,
+    effort: Effort,
+    xs: Sequence[Tensor] = (),
+) -> Iterator[Row]:
+    xs, turn = xs or batches(shape, dtype), itertools.count()
+    outs, works = [[x.clone() for x in xs] for _ in range(2)]
+    t, given = subject.transform, subject.given(xs[0])
     batch = 1 if len(shape) == 3 else shape[0]
     contenders: dict[str, Call] = {
-        "copy_": lambda: out.copy_(x),
-        OUT: lambda: t(x, out=out, **given),
-        IN_PLACE: lambda: t(work, inplace=True, **given),
+        "copy_": in_turn([functools.partial(out.copy_, x) for x, out in zip(xs, outs, strict=True)], turn),
+        OUT: in_turn([functools.partial(t, x, out=out, **given) for x, out in zip(xs, outs, strict=True)], turn),
+        IN_PLACE: in_turn([functools.partial(t, work, inplace=True, **given) for work in works], turn),
     }
     if not t.mixes:
         # Several draws, as the timed calls have: the bytes of one alone would stay in the caches.
-        masks = [
-            t.plan((batch, *x.shape[-3:]), keys=range(draw * batch, (draw + 1) * batch)).mask() for draw in range(6)
-        ]
-        floors = itertools.cycle([floor(work, mask) for mask in masks])
-        contenders["floor"] = lambda: next(floors)()
+        masks = [t.plan((batch, *shape[-3:]), keys=range(draw * batch, (draw + 1) * batch)).mask() for draw in range(6)]
+        places = itertools.islice(itertools.cycle(works), max(len(works), len(masks)))
+        floors = [floor(work, mask) for work, mask in zip(places, itertools.cycle(masks))]
+        contenders["floor"] = in_turn(floors, turn)
     seconds = race(contenders, effort)
     for state in (OUT, IN_PLACE):
-        goal = target(subject, state, shape)
+        goal = target(subject, state, shape) if section != "again" else None
         yield Row(
             section,
             subject.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,8 @@ _LONG_ENOUGH = 2e-3
 """Calls faster than this (in seconds) are repeated within a round until they fill it."""
 _SLOW = 0.1
 """Calls slower than this are not warmed up again in each round: what a cache saves them is nothing."""
+_PAST_CACHES = 1 << 28
+"""Bytes of batches that come by before the first comes again."""
 
 
 class Effort(NamedTuple):
@@ -46,8 +48,8 @@ DTYPES = (torch.uint8, torch.float32)
 def race(contenders: Mapping[str, Call], effort: Effort) -> dict[str, np.ndarray]:
     """Seconds a call of each contender, one number a round; NaN in the rounds that a slow one sat out.
 
-    In each round every contender is called once unmeasured, so that it finds the caches as it leaves them itself, then
-    measured. The order turns from round to round.
+    In each round every contender is called once unmeasured, so that it finds its code and tables as it leaves them
+    itself, then measured. The order turns from round to round.
     """
     once = {name: _estimate(call) for name, call in contenders.items()}
     repeats = {name: max(1, min(1000, int(_LONG_ENOUGH / t))) if not effort.quick else 1 for name, t in once.items()}
@@ -102,6 +104,18 @@ def images(shape: Shape, dtype: torch.dtype) -> torch.Tensor:
     if dtype == torch.uint8:
         return torch.randint(0, 256, shape, dtype=dtype, generator=generator)
     return torch.rand(shape, dtype=dtype, generator=generator)
+
+
+def batches(shape: Shape, dtype: torch.dtype) -> list[torch.Tensor]:
+    """So many batches that none is in the caches when its turn comes again; of a single image, just decoded, one."""
+    x = images(shape, dtype)
+    many = 1 if len(shape) == 3 else max(2, -(-_PAST_CACHES // x.nbytes))
+    return [x, *(x.clone() for _ in range(many - 1))]
+
+
+def in_turn(calls: Sequence[Call], turn: Iterator[int]) -> Call:
+    """One call after the other. Contenders share a ``turn``, so that none finds a batch as another has just left it."""
+    return calls[0] if len(calls) == 1 else lambda: calls[next(turn) % len(calls)]()
 
 
 def named(shape: Shape) -> str:

@@ -28,8 +28,9 @@ _WORDS = {1: np.uint8, 2: np.int16, 4: np.int32, 8: np.int64}
 _SLAB = 1 << 20
 """Bytes of a sample from which on its rows may be shared out."""
 
-_NEAR = 1 << 24
-"""Bytes beyond which a result, and its source with it, would not stay in a last-level cache till somebody reads it."""
+_NEAR = 1 << 23
+"""Bytes beyond which a result is not taken to stay in the caches, beside its source, the next batch and whatever else
+runs there, till somebody reads it."""
 
 _HANDFUL = 4
 """Samples that a thread takes at once, if there are many."""

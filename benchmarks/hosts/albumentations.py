@@ -37,6 +37,6 @@ def rows(effort: Effort) -> Iterator[Row]:
         image = np.ascontiguousarray(x.permute(1, 2, 0).numpy())
         for name, (options, make) in OURS.items():
             own, stage = A.Compose([getattr(A, name)(p=1.0, **options)]), A.Compose([ad.to_albumentations(make())])
-            calls = (lambda s=stage, i=image: s(image=i)), (lambda s=own, i=image: s(image=i))
+            ours, theirs = (lambda s=stage, i=image: s(image=i)), (lambda s=own, i=image: s(image=i))
             given = {"name": name, "state": "A.Compose, one image", "peer": f"albumentations {name}"}
-            yield row(against(*calls, x, effort), x, section="hosts", target=SAME, **given)
+            yield row(against([ours], [theirs], [x], effort), x, section="hosts", target=SAME, **given)

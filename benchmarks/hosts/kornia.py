@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 
 import augdrop as ad
 from benchmarks.comparison import CLASSES, against, row
-from benchmarks.timing import Effort, Row, images
+from benchmarks.timing import Effort, Row, batches
 
 SAME = 1.1
 """Doing what kornia's own op does, ours is to take at most this share of its time …"""
@@ -22,8 +23,9 @@ def rows(effort: Effort) -> Iterator[Row]:
     """One batch of floats, which is all that kornia takes; a draw for each sample on both sides."""
     import kornia.augmentation as K
 
-    x = images(effort.shapes[1], torch.float32)
-    masks, y = torch.randint(0, 9, (len(x), 1, *x.shape[-2:])), torch.randint(0, CLASSES, (len(x),))
+    xs = batches(effort.shapes[1], torch.float32)
+    n, _, *size = xs[0].shape
+    masks, y = torch.randint(0, 9, (n, 1, *size)), torch.randint(0, CLASSES, (n,))
 
     def inside(op: Any, *keys: str) -> Any:
         return K.AugmentationSequential(op, data_keys=["input", *keys])
@@ -42,10 +44,11 @@ def rows(effort: Effort) -> Iterator[Row]:
     )
     mixed, own_mixed = inside(mix), inside(own_mix)
     for name, state, ours, theirs, target in (
-        ("RandomErasing", "images", lambda: images_only(x), lambda: own(x), SAME),
-        ("RandomErasing", "images and masks", lambda: both(x, masks), lambda: own_both(x, masks), SAME),
-        ("RandomCutMixV2", "images", lambda: mixed(x), lambda: own_mixed(x), BY_SAMPLE),
-        ("RandomCutMixV2", "alone, images and labels", lambda: mix(x, y), lambda: own_mix(x, y), BY_SAMPLE),
+        ("RandomErasing", "images", images_only, own, SAME),
+        ("RandomErasing", "images and masks", lambda x: both(x, masks), lambda x: own_both(x, masks), SAME),
+        ("RandomCutMixV2", "images", mixed, own_mixed, BY_SAMPLE),
+        ("RandomCutMixV2", "alone, images and labels", lambda x: mix(x, y), lambda x: own_mix(x, y), BY_SAMPLE),
     ):
         given = {"name": name, "state": state, "peer": f"kornia {name}", "target": target}
-        yield row(against(ours, theirs, x, effort), x, section="hosts", **given)
+        calls = [[partial(call, x) for x in xs] for call in (ours, theirs)]
+        yield row(against(*calls, xs, effort), xs[0], section="hosts", **given)

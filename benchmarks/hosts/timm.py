@@ -14,7 +14,7 @@ from torch import Tensor
 
 import augdrop as ad
 from benchmarks.comparison import CLASSES, against, row
-from benchmarks.timing import DTYPES, Call, Effort, Row, images
+from benchmarks.timing import DTYPES, Call, Effort, Row, batches
 
 PER = {"batch": "batch", "pair": "pair", "elem": "sample"}
 """timm's modes, and who shares a draw with us."""
@@ -76,11 +76,11 @@ def rows(effort: Effort) -> Iterator[Row]:
     shape = effort.shapes[1]
     for pair in pairs():
         for dtype in pair.dtypes:
-            x, y = images(shape, dtype), torch.randint(0, CLASSES, (shape[0],))
-            theirs = called(pair.place, pair.theirs(), x, y)
-            ours = called(pair.place, ad.to_timm(pair.ours()), x, y)
+            xs, y = batches(shape, dtype), torch.randint(0, CLASSES, (shape[0],))
+            theirs = [called(pair.place, pair.theirs(), x, y) for x in xs]
+            ours = [called(pair.place, ad.to_timm(pair.ours()), x, y) for x in xs]
             given = {"name": pair.call, "state": pair.place, "peer": f"timm {pair.call}"}
-            yield row(against(ours, theirs, x, effort), x, section="hosts", target=SAME, **given)
+            yield row(against(ours, theirs, xs, effort), xs[0], section="hosts", target=SAME, **given)
 
 
 def called(place: str, stage: Any, x: Tensor, y: Tensor) -> Call:
