@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from inspect import signature
 from typing import Any
 
 from torch import nn
@@ -24,10 +23,6 @@ Method = Selector | Reducer | Span | Sequence[Span]
 
 MARK = "_augdrop_attachment"
 """The attribute of a model by which it is known to have a method."""
-
-
-WITHOUT = {"draws", "total", "given"}
-"""What `Selector.select` takes besides the things that a user gives."""
 
 
 class Attachment(Log):
@@ -64,16 +59,18 @@ class Attachment(Log):
     def _check(family: Family, method: Method, given: dict[str, Any]) -> None:
         spans = method if isinstance(method, Sequence) else (method,)
         selectors = [getattr(span, "selector", span) for span in spans]
-        taken = {name for one in selectors if isinstance(one, Selector) for name in signature(one.select).parameters}
-        if unknown := given.keys() - (taken - WITHOUT):
+        taken = {name for one in selectors if isinstance(one, Selector) for name in one.takes()}
+        if unknown := given.keys() - taken:
             raise fail(
                 f"attach: {family.name}",
                 got=f"{sorted(unknown)}",
-                expected=f"what {type(method).__name__} takes besides: {sorted(taken - WITHOUT) or 'nothing'}",
+                expected=f"what {type(method).__name__} takes besides: {sorted(taken) or 'nothing'}",
                 fix="Leave them out.",
             )
         sides = tuple(getattr(family.stem, "stride", (1, 1)))[-2:]
         for one in selectors:
+            if isinstance(one, Selector) and one.prefix not in (0, family.prefix):
+                raise family.unlike("prefix", one.prefix, family.prefix)
             if isinstance(one, RegionKeep) and sides not in ((one.patch, one.patch), (1, 1)):
                 raise fail(
                     "attach: patch",
@@ -137,7 +134,7 @@ def attach(
 
     Nothing of the model is copied or subclassed. For as long as the method is attached some of its modules have a
     ``forward`` of their own on the instance, which calls the stock one; all is put back by ``detach``, also when an
-    exception leaves the ``with`` block. PyTorch's hooks would not do: `torch.compile` does not look whether hooks have
+    exception leaves the ``with`` block, and hooks and forwards of other tools stay. PyTorch's hooks would not do: `torch.compile` does not look whether hooks have
     come, so a model that was compiled before would run on without the drop, and say nothing. LayerScale,
     stochastic depth, qk-norm and fused attention stay as they are, and so does a state dict. A model is to be copied,
     or pickled whole, before it is attached to.

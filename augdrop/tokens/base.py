@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from inspect import signature
 from typing import Any, ClassVar
 
 import torch
@@ -56,7 +58,23 @@ class Selector(Presets):
 
     def __call__(self, x: Tensor, *, keys: Ids | None = None, epoch: Ids | None = None, **given: Any) -> Selection:
         """Select among the tokens of ``x [B, prefix + N, ...]``; of ``x`` only the shape and the device count."""
+        self.check_given(given)
         return self.finish(self.select(self.draws(len(x), keys, epoch), self.total(x), **given), x)
+
+    @classmethod
+    def takes(cls) -> set[str]:
+        """What a call may give besides the tokens, keys and epoch."""
+        return set(signature(cls.select).parameters) - {"self", "draws", "total", "given"}
+
+    def check_given(self, given: Iterable[str]) -> None:
+        """Is all that is given something that the method takes? A misspelt ``noise`` would be drawn, silently."""
+        if given and (unknown := set(given) - self.takes()):
+            raise fail(
+                type(self).__name__,
+                got=f"{sorted(unknown)}",
+                expected=f"what it takes besides: {sorted(self.takes()) or 'nothing'}",
+                fix="Leave them out.",
+            )
 
     def total(self, x: Tensor) -> int:
         """How many tokens of ``x [B, prefix + N, ...]`` there are to choose from."""

@@ -57,6 +57,11 @@ class Ratio:
     ratio: float | Callable[[int], float]
     rule: Rule | str = "exact"
 
+    def __post_init__(self) -> None:
+        check_choice("tokens: rule", self.rule, tuple(RULES))
+        if not callable(self.ratio):
+            check_share("tokens: ratio", self.ratio)
+
     def count(self, total: int, epoch: int = 0) -> int:
         """Kept tokens of ``total``."""
         return kept(total, float(self.ratio(epoch)) if callable(self.ratio) else self.ratio, self.rule)

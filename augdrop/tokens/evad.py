@@ -107,6 +107,8 @@ class EVAD(Reducer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not isinstance(self.grid, TokenGrid):
+            raise fail("EVAD: grid", got=self.grid, expected="a TokenGrid", fix="Such as TokenGrid(8, 14, 14).")
         check_share("EVAD: keep", self.keep)
         check_positive("EVAD: weight", self.weight)
 

@@ -69,9 +69,13 @@ class Log:
                 "an export or a trace, which would keep this batch's tokens of every other batch too",
                 "Export model.eval(), or after handle.detach().",
             )
-        fitted = dataclasses.replace(method, prefix=self.family.prefix, grid=grid or self.grid or method.grid)
+        own = grid or self.grid
+        if own and method.grid and tuple(method.grid) != own:
+            raise self.family.unlike("grid", method.grid, own)
+        fitted = dataclasses.replace(method, prefix=self.family.prefix, grid=own or method.grid)
+        given = {name: value for name, value in self.given.items() if name in method.takes()}
         try:
-            selection = fitted(x, keys=self.keys, epoch=self.epoch, **self.given)
+            selection = fitted(x, keys=self.keys, epoch=self.epoch, **given)
         except AugDropError as error:
             raise self.family.naming(error, x.shape[1] - fitted.prefix) from error
         if selection.padded:

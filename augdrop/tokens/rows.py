@@ -50,6 +50,13 @@ def take(x: Tensor, rows: Tensor, prefix: int = 0) -> Tensor:
 
 def check_rows(keep: Tensor, total: int, padded: bool) -> None:
     """``keep`` of a selection is int64 ``[B, K]``, and its rows are ascending places among ``total`` tokens."""
+    if not isinstance(keep, Tensor):
+        raise fail(
+            "Selection: keep",
+            got=type(keep).__name__,
+            expected="a tensor, int64 [B, K]",
+            fix="Where samples keep different numbers, make it of a mask: from_mask(kept).",
+        )
     if keep.ndim != 2 or keep.dtype != torch.int64 or not 0 < keep.shape[1] <= total:
         raise fail(
             "Selection: keep",

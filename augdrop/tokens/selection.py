@@ -60,6 +60,7 @@ class Selection:
     padded: bool = False
 
     def __post_init__(self) -> None:
+        check_rows(self.keep, self.total, self.padded)
         if self.grid is not None and torch.Size(self.grid).numel() != self.total:
             raise fail(
                 "Selection: grid",
@@ -79,7 +80,6 @@ class Selection:
             raise fail("Selection: numbering", got=self.numbering, expected="'original' or 'compact'", fix="")
         if self.prefix < 0:
             raise fail("Selection: prefix", got=self.prefix, expected="0 or more", fix="A class token is 1.")
-        check_rows(self.keep, self.total, self.padded)
 
     def __len__(self) -> int:
         return len(self.keep)

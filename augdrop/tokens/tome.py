@@ -48,7 +48,7 @@ class ToMe(Reducer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for r in (self.r,) if isinstance(self.r, int) else self.r:
+        for r in self.r if isinstance(self.r, tuple | list) else (self.r,):
             check_whole("ToMe: r", r, 0)
 
     def reduce(self, x: Tensor, seen: Seen) -> Reduced:

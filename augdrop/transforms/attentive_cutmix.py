@@ -62,6 +62,13 @@ class AttentiveCutMix(RegionalDropout):
         check_whole("AttentiveCutMix: grid", grid, 1)
         if alpha is not None:
             check_positive("AttentiveCutMix: alpha", alpha)
+        if not (extractor is None or callable(extractor)):
+            raise fail(
+                "AttentiveCutMix: extractor",
+                got=repr(extractor),
+                expected="a callable, from images to score maps",
+                fix="Such as augdrop.saliency.FeatureMean of a ResNet; maps alone go to t(x, y, scores=maps).",
+            )
         super().__init__(where=TopCells(top_k, alpha), fill=Partner(), **options)
         self.extractor, self.grid, self.uses_pixels = extractor, grid, True
 

@@ -161,7 +161,8 @@ class Transform(v2.Transform):
         if torch.compiler.is_compiling():
             extras = inplace or any(v is not None for v in (out, plan, partners)) or bool(given)
             return compiled.call(self, inputs, keys, epoch, extras)
-        self._check_plan(plan)
+        if plan is not None:
+            self._check_plan(plan)
         source = others = None
         if partners is not None:
             source, others = _apart(self, inputs, partners)
@@ -218,7 +219,7 @@ class Transform(v2.Transform):
         return isinstance(plan, Plan)
 
     def _check_plan(self, plan: Any) -> None:
-        if plan is not None and not self._makes(plan):
+        if not self._makes(plan):
             raise fail(
                 f"{type(self).__name__}: plan",
                 got=type(plan).__name__,

@@ -125,6 +125,7 @@ class Compose(_Composition):
     def apply(
         self, x: Tensor, plan: Plans, *, inplace: bool = False, out: Tensor | None = None, source: Tensor | None = None
     ) -> Tensor:
+        self._check_plan(plan)
         if inplace and out is not None:
             raise fail("Compose", got="inplace=True and out=", expected="one of them", fix="Drop one.")
         for i, (t, p) in enumerate(zip(self.members, plan.plans, strict=True)):
@@ -147,7 +148,8 @@ class Compose(_Composition):
 
     def _step_by_step(self, inputs: tuple[Any, ...], keys: Any, epoch: Any, plan: Any, **call: Any) -> Any:
         """Structured samples go through each member whole, with the keys of the first call."""
-        self._check_plan(plan)
+        if plan is not None:
+            self._check_plan(plan)
         if keys is None and plan is None:
             batch = unpack(inputs)
             draws = self.draws(batch.size, None, epoch, batch.keys)
@@ -235,6 +237,7 @@ class OneOf(_Composition):
     def apply(
         self, x: Tensor, plan: Plans, *, inplace: bool = False, out: Tensor | None = None, source: Tensor | None = None
     ) -> Tensor:
+        self._check_plan(plan)
         chosen = [(t, p) for t, p in zip(self.members, plan.plans, strict=True) if bool(p.hit.any())]
         simple = [(t, p) for t, p in chosen if isinstance(p, Plan)]
         nested = [(t, p) for t, p in chosen if isinstance(p, Plans)]

@@ -171,6 +171,7 @@ class RegionalDropout(Transform):
     def apply(
         self, x: Tensor, plan: Plan, *, inplace: bool = False, out: Tensor | None = None, source: Tensor | None = None
     ) -> Tensor:
+        self._check_plan(plan)
         if x.ndim == 5 and len(plan) == x.shape[0] * x.shape[1] and len(plan) != len(x):
             flat = [None if t is None else t.flatten(0, 1) for t in (x, source)]
             result = apply(flat[0], plan, source=flat[1]).view(x.shape)  # type: ignore[arg-type]

@@ -55,6 +55,8 @@ def test_models_that_are_refused(wrong, match):
         (Span(MAE()), {"nois": torch.rand(3, 16)}, r"\['nois'\]"),
         (ad.Cutout(8).tokens(8), {}, r"8×8 pixels for a timm.*16×16.*tokens\(patch=16\)"),
         (Span(ad.Cutout(8).tokens(32)), {}, r"32×32 pixels"),
+        (RandomKeep(0.5, grid=(3, 3)), {}, r"timm VisionTransformer: grid: got \(3, 3\).*own, \(4, 4\)\. Leave"),
+        (Span(RandomKeep(0.5, prefix=5)), {}, r"timm VisionTransformer: prefix: got 5.*own, 1\. Leave"),
     ],
 )
 def test_errors_name_tokens_and_model(model, method, given, match):

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from accelerate.hooks import ModelHook, add_hook_to_module, remove_hook_from_module
 
 import augdrop as ad
 from augdrop.tokens import MAE, RandomKeep, Reduced, Reducer, Span, attach
@@ -130,6 +131,33 @@ def test_nothing_is_left_behind(name):
         with pytest.raises(RuntimeError, match="in the middle"), attach(model, method):
             raise RuntimeError("in the middle")
         assert state(model) == before
+
+
+def test_other_tools_come_and_go_too():
+    """Accelerate's forwards below stay as they were, and those on top stay where they are, with the drop gone."""
+    model, x, calls = build("timm plain").train(), images(), []
+
+    class Count(ModelHook):
+        def pre_forward(self, module, *args, **kwargs):
+            calls.append(module)
+            return args, kwargs
+
+    want = model(x)
+    add_hook_to_module(model.blocks[0], Count())
+    below = model.blocks[0].forward
+    handle = attach(model, [Span(RandomKeep(0.5), 0, 1), Span(RandomKeep(0.5), 2, 3)])
+    changed = [module for module in model.modules() if "forward" in vars(module) and module is not model.blocks[0]]
+    for module in changed:
+        add_hook_to_module(module, Count())
+    assert not torch.allclose(model(x), want)
+    handle.detach()
+    assert model.blocks[0].forward is below
+    calls.clear()
+    assert torch.equal(model(x), want)
+    assert {*calls} == {model.blocks[0], *changed}
+    for module in (model.blocks[0], *changed):
+        remove_hook_from_module(module)
+    assert torch.equal(model(x), want)
 
 
 @every_family

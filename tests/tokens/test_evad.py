@@ -120,6 +120,8 @@ def test_keep_all_is_the_identity():
 def test_what_is_refused():
     with pytest.raises(ad.AugDropError, match="even number"):
         TokenGrid(3, 2, 2)
+    with pytest.raises(ad.AugDropError, match=r"grid: got \(8, 14, 14\).*a TokenGrid"):
+        EVAD(grid=(8, 14, 14))  # type: ignore[arg-type]
     with pytest.raises(ad.AugDropError, match="leaves others"):
         EVAD(grid=GRID, keep=0.25).reduce(torch.zeros(2, 12, 5), Seen(3, 0, attention(12)))
     for layer, length in ((3, 11), (3, 13), (6, 13), (6, 3)):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import augdrop as ad
 from augdrop.tokens.reducer import Seen, compose
 from augdrop.tokens.tome import ToMe, match, merge, merges, unmerge
 
@@ -62,6 +63,12 @@ def test_the_nearest_pair_merges_first():
 )
 def test_schedules(r, inflect, depth, expected):
     assert merges(r, inflect, depth) == expected
+
+
+@pytest.mark.parametrize("r", [-1, 1.5, (8, -1), "8"])
+def test_what_is_no_number_of_merges(r):
+    with pytest.raises(ad.AugDropError, match=r"ToMe: r: got .*whole number"):
+        ToMe(r=r)
 
 
 def test_vit_b_at_13_ends_at_41_tokens():

@@ -89,3 +89,8 @@ def test_bad_scores(scores):
 def test_scores_where_none_are_meant():
     with pytest.raises(ad.AugDropError, match="scores"):
         ad.CutMix(num_classes=2)(images(), torch.zeros(6).long(), scores=torch.rand(6, 7, 7))
+
+
+def test_an_extractor_is_called():
+    with pytest.raises(ad.AugDropError, match=r"extractor: got 3.*callable.*scores=maps"):
+        ad.AttentiveCutMix(extractor=3)  # type: ignore[arg-type]

@@ -58,3 +58,12 @@ def test_replay_refuses_a_plan_of_another_kind(t, maker):
     for given in (x, {"image": x}):
         with pytest.raises(ad.AugDropError, match="expected a plan that such a transform made"):
             t(given, plan=maker.plan(x.shape))
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize(
+    "plan", [None, {}, ad.Cutout(8).tokens(16)(torch.zeros(6, 4, 1))], ids=["none", "dict", "tokens"]
+)
+def test_what_is_no_plan_is_not_painted(name, plan):
+    with pytest.raises(ad.AugDropError, match=f"{name}: plan: got .*expected a plan that such a transform made"):
+        TRANSFORMS[name].apply(torch.rand(6, 3, 32, 32), plan)

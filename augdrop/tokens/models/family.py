@@ -39,15 +39,25 @@ def intercept(
 
 
 def replace_forward(module: nn.Module, forward: Callable[..., Any], stack: ExitStack) -> None:
-    """Let ``forward`` stand in for the module's on this instance, until the stack closes."""
-    earlier = module.__dict__.get("forward")  # our own, or another tool's, such as Accelerate's
+    """Let ``forward`` stand in for the module's on this instance, until the stack closes.
+
+    What another tool, such as Accelerate, has put there earlier comes back. What it puts on top meanwhile stays there,
+    and meets the stock one from then on.
+    """
+    stock, earlier, over = module.forward, vars(module).get("forward"), False
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        return (stock if over else forward)(*args, **kwargs)
 
     def back() -> None:
-        del module.forward
-        if earlier is not None:
-            module.forward = earlier
+        nonlocal over
+        over = True
+        if vars(module).get("forward") is stand_in:
+            del module.forward
+            if earlier is not None:
+                module.forward = earlier
 
-    module.forward = forward
+    module.forward = stand_in
     stack.callback(back)
 
 
@@ -169,6 +179,10 @@ class Family:
             return error
         held = "" if tokens is None else f" with {tokens} tokens and {self.prefix} of a prefix"
         return AugDropError(f"attach: {self.name}{held}: {error}")
+
+    def unlike(self, name: str, said: Any, own: Any) -> AugDropError:
+        """The error of a selector that says of the tokens what is not so in this model."""
+        return fail(f"attach: {self.name}: {name}", got=said, expected=f"the model's own, {own}", fix="Leave it out.")
 
     def cannot(self, what: str, fix: str) -> AugDropError:
         """The error of something that the family has no place for."""
