@@ -134,10 +134,10 @@ def attach(
 
     Nothing of the model is copied or subclassed. For as long as the method is attached some of its modules have a
     ``forward`` of their own on the instance, which calls the stock one; all is put back by ``detach``, also when an
-    exception leaves the ``with`` block, and hooks and forwards of other tools stay. PyTorch's hooks would not do: `torch.compile` does not look whether hooks have
-    come, so a model that was compiled before would run on without the drop, and say nothing. LayerScale,
-    stochastic depth, qk-norm and fused attention stay as they are, and so does a state dict. A model is to be copied,
-    or pickled whole, before it is attached to.
+    exception leaves the ``with`` block, and hooks and forwards of other tools stay. PyTorch's hooks would not do:
+    `torch.compile` does not look whether hooks have come, so a model that was compiled before would run on without the
+    drop, and say nothing. LayerScale, stochastic depth, qk-norm and fused attention stay as they are, and so does a
+    state dict. A model is to be copied, or pickled whole, before it is attached to.
 
     Args:
         model: of timm a VisionTransformer (DeiT too) or an Eva, torchvision's VisionTransformer, or of Transformers a
