@@ -144,6 +144,6 @@ def _fill(job: Job, how: Paint) -> list[Tensor]:
     assert how.noise is not None and how.keys is not None
     keys = how.keys.contiguous()
     job.fill, job.keys = NOISE, keys.data_ptr()
-    job.form, job.normal, job.first, job.second, job.low, job.high = how.noise
+    job.form, job.normal, job.narrow, job.first, job.second, job.low, job.high = how.noise
     job.quantiles = noise.quantiles().data_ptr() if how.noise.normal else 0
     return [keys]

@@ -20,7 +20,7 @@ _WHOLE = (
     *("kind", "params", "n_params", "bits", "bit_rows", "bit_columns", "bit_samples"),
     *("hit", "order", "index", "saved"),
     *("fill", "table", "table_samples", "table_boxes", "table_channels"),
-    *("keys", "form", "normal", "low", "high", "quantiles"),
+    *("keys", "form", "normal", "narrow", "low", "high", "quantiles"),
     *("own", "other"),
     *("cells", "factor", "cell_rows", "cell_columns", "y_weights", "x_weights"),
 )

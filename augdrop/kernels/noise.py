@@ -2,7 +2,7 @@
 
 The words of a sample come four to a block: counter ``(block, 0, 0, 0)``, key = the sample's noise key. `Law` says how a
 32-bit word becomes a value. Uniform floats take 24 bits. The normal law interpolates a table of 65 537 quantiles, for
-arithmetic that is the same on every device; it reaches |z| = 6.3.
+arithmetic that is the same on every device; it reaches |z| = 6.3. Where a byte is enough, element ``e`` is byte ``e``.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ _BELOW_ONE = np.float32(1 - 2.0**-24)
 class Law(NamedTuple):
     """How a 32-bit word becomes a value of one dtype.
 
-    ``first`` and ``second`` are low and high (the width for floats, the count for integers), or mean and
-    standard deviation; ``low`` and ``high`` bound what an integer dtype can hold.
+    ``narrow``: a byte is enough, for images of bytes whose values are 2, 4, … or 256 whole numbers. ``first`` and
+    ``second`` are low and high (the width for floats, the count for integers), or mean and standard deviation; ``low``
+    and ``high`` bound what an integer dtype can hold.
     """
 
     form: int
     normal: bool
+    narrow: bool
     first: float
     second: float
     low: int
@@ -47,15 +49,18 @@ def law(dtype: torch.dtype, normal: bool, first: float | None, second: float | N
     if dtype.is_floating_point:
         first, second = 0.0 if first is None else first, 1.0 if second is None else second
         _check_range(dtype, normal, first, second)
-        return Law(_FORMS[dtype], normal, float(first), float(second if normal else second - first), 0, 0)
+        return Law(_FORMS[dtype], normal, False, float(first), float(second if normal else second - first), 0, 0)
     low, high = (0, 1) if dtype == torch.bool else (torch.iinfo(dtype).min, torch.iinfo(dtype).max)
     # A 32-bit word cannot span int64: its noise has the range of int32, as an image of counts would.
     top = min(high, 2**31 - 1)
     if normal:
-        return Law(INTEGER, True, top / 2 if first is None else first, top / 4 if second is None else second, low, top)
+        first, second = top / 2 if first is None else first, top / 4 if second is None else second
+        return Law(INTEGER, True, False, first, second, low, top)
     first, second = 0 if first is None else first, top if second is None else second
     _check_range(dtype, normal, first, second)
-    return Law(INTEGER, False, float(int(first)), float(int(second) - int(first) + 1), low, high)
+    choices = int(second) - int(first) + 1
+    narrow = dtype.itemsize == 1 and choices in (2, 4, 8, 16, 32, 64, 128, 256)
+    return Law(INTEGER, False, narrow, float(int(first)), float(choices), low, high)
 
 
 def _check_range(dtype: torch.dtype, normal: bool, low: float, high: float) -> None:
@@ -73,8 +78,11 @@ def quantiles() -> Tensor:
     return torch.from_numpy(ndtri(p).astype(np.float32))
 
 
-def words(keys: Tensor, count: int) -> Tensor:
-    """The first ``count`` words of each sample, int64 ``[B, count]``: the definition, on any device."""
+def words(keys: Tensor, count: int, narrow: bool = False) -> Tensor:
+    """The first ``count`` words, or bytes, of each sample, int64 ``[B, count]``: the definition, on any device."""
+    if narrow:
+        whole = words(keys, (count + 3) // 4)
+        return torch.stack([whole >> shift & 0xFF for shift in (0, 8, 16, 24)], -1).flatten(1)[:, :count]
     blocks = torch.arange((count + 3) // 4, device=keys.device)
     c = [blocks.expand(len(keys), -1), *(torch.zeros_like(blocks).expand(len(keys), -1) for _ in range(3))]
     k0, k1 = keys[:, None] & 0xFFFFFFFF, keys[:, None] >> 32 & 0xFFFFFFFF
@@ -86,9 +94,10 @@ def words(keys: Tensor, count: int) -> Tensor:
     return torch.stack(c, -1).flatten(1)[:, :count]
 
 
-def words_compiled(keys: Tensor, count: int) -> Tensor:
+def words_compiled(keys: Tensor, count: int, narrow: bool = False) -> Tensor:
     """`words` of keys on the host, where a hundred small operations would take longer than an image."""
-    return torch.from_numpy(_first_words(keys.numpy(), count)).to(torch.int64)[:, :count]
+    drawn = _first_words(keys.numpy(), (count + 3) // 4 if narrow else count)
+    return torch.from_numpy(drawn.view(np.uint8) if narrow else drawn).to(torch.int64)[:, :count]
 
 
 @njit(cache=True, nogil=True)
@@ -111,7 +120,7 @@ def values(law: Law, words: Tensor, dtype: torch.dtype) -> Tensor:
         return result.to(dtype) if law.form else result.to(torch.float64).round().clamp(law.low, law.high).to(dtype)
     if law.form:
         return (first + second * ((words >> 8).to(torch.float32) * 2.0**-24)).to(dtype)
-    return (int(law.first) + (words * int(law.second) >> 32 & 0xFFFFFFFF)).to(dtype)
+    return (int(law.first) + (words * int(law.second) >> (8 if law.narrow else 32) & 0xFFFFFFFF)).to(dtype)
 
 
 @njit(nogil=True)
@@ -119,6 +128,11 @@ def noise_run(job, b, start, n, out, scratch):
     """Write elements ``start`` to ``start + n`` of sample ``b`` to ``out``."""
     # One loop a step, each of which LLVM turns into wide registers.
     words = pointer(address(scratch), np.uint32)
+    if job.narrow:
+        skip = start & 15
+        _words(words, start >> 4, ((skip + n + 127) >> 7) << 3, pointer(job.keys, np.uint64)[b])
+        _scale_bytes(out, ahead(pointer(address(words), np.uint8), skip), n, np.int64(job.first), np.int64(job.second))
+        return
     skip = start & 3
     # Whole registers of eight blocks: one block alone takes as long as five of them do together.
     _words(words, start >> 2, ((skip + n + 31) >> 5) << 3, pointer(job.keys, np.uint64)[b])
@@ -145,6 +159,17 @@ def noise_run(job, b, start, n, out, scratch):
             out[j] = cast(out[0], min(max(np.rint(np.float64(raw[j])), low), high))
     else:
         _as_bits(job.form, raw, n, out, scratch)
+
+
+@njit(nogil=True)
+def _scale_bytes(out, bytes_, n, first, choices):
+    """Bytes as ``choices`` numbers from ``first`` on."""
+    if first == 0 and choices == 256:
+        for j in range(n):
+            out[j] = cast(out[0], bytes_[j])
+    else:
+        for j in range(n):
+            out[j] = cast(out[0], first + ((np.int64(bytes_[j]) * choices) >> 8))
 
 
 @njit(nogil=True)

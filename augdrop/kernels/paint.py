@@ -45,11 +45,12 @@ class Paint:
     cells: Tensor | None = None
     factor: int = 1
 
-    def drawn(self, x: Tensor, words: Callable[[Tensor, int], Tensor]) -> Paint:
+    def drawn(self, x: Tensor, words: Callable[[Tensor, int, bool], Tensor]) -> Paint:
         """With a table of colours, if they are noise that has not been drawn yet; ``words`` are that noise's."""
         if self.noise is None or self.keys is None or not self.boxes:
             return self
-        colours = noise.values(self.noise, words(self.keys.to(x.device), self.boxes * x.shape[2]), x.dtype)
+        count, law = self.boxes * x.shape[2], self.noise
+        colours = noise.values(law, words(self.keys.to(x.device), count, law.narrow), x.dtype)
         return Paint(table=colours.view(len(x), self.boxes, x.shape[2]))
 
 

@@ -29,7 +29,8 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, paint: Paint) -> 
     if table is not None:
         value = table[:, 0, None, :, None, None]
     elif paint.noise is not None and paint.keys is not None:
-        value = noise.values(paint.noise, noise.words(paint.keys.to(x.device), x[0].numel()), x.dtype).view(x.shape)
+        drawn = noise.words(paint.keys.to(x.device), x[0].numel(), paint.noise.narrow)
+        value = noise.values(paint.noise, drawn, x.dtype).view(x.shape)
     elif paint.cells is not None:
         value = smooth(paint.cells, paint.factor, x.shape[3], x.shape[4], x.dtype)
     else:

@@ -99,10 +99,22 @@ def test_element_e_is_word_e_of_the_samples_own_philox(key):
     assert values.tolist() == (words >> 8).astype(np.float64).__mul__(2.0**-24).tolist()
 
 
-def test_compiled_words_are_the_definitions():
+@pytest.mark.parametrize("narrow", [False, True])
+def test_compiled_words_are_the_definitions(narrow):
     keys = torch.tensor([0, -1, 2**63 - 1, 123456789])
     for count in (1, 4, 7, 100):
-        assert torch.equal(noise.words_compiled(keys, count), noise.words(keys, count))
+        assert torch.equal(noise.words_compiled(keys, count, narrow), noise.words(keys, count, narrow))
+
+
+@pytest.mark.parametrize(("low", "high", "narrow"), [(0, 255, True), (100, 163, True), (7, 8, True), (0, 199, False)])
+def test_element_e_is_byte_e_where_a_byte_is_enough(low, high, narrow):
+    plan = plan_for(WHERES["everywhere"], fills.Noise(low=low, high=high), 2, (9, 7), p=1)
+    painted = apply(torch.zeros(2, 3, 9, 7, dtype=torch.uint8), plan).flatten(1)
+    words = noise.words(plan.noise, painted.shape[1])
+    bytes_ = words.numpy().astype(np.uint32).view(np.uint8)[:, : painted.shape[1]].astype(np.int64)
+    choices = high - low + 1
+    drawn = torch.from_numpy(bytes_) * choices >> 8 if narrow else words * choices >> 32
+    assert torch.equal(painted, (low + drawn).to(torch.uint8))
 
 
 def test_noise_knows_its_sample_and_place_and_nothing_else():

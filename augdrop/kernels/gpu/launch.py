@@ -111,9 +111,9 @@ def _painting(
     """The numbers and constants of a launch of the paint kernel, and its programs: all that is not a tensor."""
     b, t, c, h, w = shape
     form, computed = _FORMS.get(dtype, INTEGER), fill in (BLEND, BLUR)
-    boxes, normal, laws = 0 if table is None else table[1], False, (0.0, 0.0, 0, 0, 0, 0)
+    boxes, normal, narrow, laws = 0 if table is None else table[1], False, False, (0.0, 0.0, 0, 0, 0, 0)
     if fill == NOISE:
-        _, normal, first, second, low, high, boxes = law
+        _, normal, narrow, first, second, low, high, boxes = law
         whole = form == INTEGER and not normal
         laws = (first, second, int(low), int(high), int(first) if whole else 0, int(second) if whole else 0)
     lie, walk = _lie([v for v in (x, out, source) if v is not None], shape, dtype, kind, bits)
@@ -122,7 +122,7 @@ def _painting(
         # What the kernel need not know is no reason to compile it again.
         "FORM": form if computed or fill == NOISE else INTEGER,
         "WIDE": _WIDE[working_type(dtype)] if computed else None,
-        "NORMAL": bool(normal), "BOXES": boxes > (fill == TABLE), "FACTOR": factor,
+        "NORMAL": bool(normal), "NARROW": bool(narrow), "BOXES": boxes > (fill == TABLE), "FACTOR": factor,
         **lie, "ROWS": (rows := _rows(lie["VEC"], 4, 2)),
     }  # fmt: skip
     tiles = triton.cdiv(h * w * lie["K"], rows * lie["VEC"])

@@ -39,7 +39,7 @@ def paint(
     out_sample, out_frame, out_channel, out_row, out_column,
     source_sample, source_frame, source_channel, source_row, source_column,
     KIND: tl.constexpr, FILL: tl.constexpr, COPY: tl.constexpr, FORM: tl.constexpr, WIDE: tl.constexpr,
-    NORMAL: tl.constexpr, BOXES: tl.constexpr, FACTOR: tl.constexpr,
+    NORMAL: tl.constexpr, NARROW: tl.constexpr, BOXES: tl.constexpr, FACTOR: tl.constexpr,
     K: tl.constexpr, DENSE: tl.constexpr, WHOLE: tl.constexpr, EVEN: tl.constexpr,
     ROWS: tl.constexpr, VEC: tl.constexpr, STEP: tl.constexpr, BIT_STEP: tl.constexpr,
 ):  # fmt: skip
@@ -88,16 +88,17 @@ def paint(
                 key = tl.load(keys + sample)
                 size = height * width
                 if BOXES:
-                    drawn = words(key, (which * table_box + (column % K if K > 1 else c)).to(tl.int64))
+                    drawn = words(key, (which * table_box + (column % K if K > 1 else c)).to(tl.int64), NARROW)
                 elif K > 1:
-                    drawn = words(key, (frame * K + column % K) * size + element // K)
-                elif EVEN:
-                    block = ((frame * channels + channel) * size >> 2).to(tl.uint32) + (vector >> 2).to(tl.uint32)
-                    drawn = runs_of_words(key, block, ROWS, VEC)
+                    drawn = words(key, (frame * K + column % K) * size + element // K, NARROW)
+                elif EVEN and (VEC >= 16 or not NARROW):
+                    shift = 4 if NARROW else 2
+                    block = ((frame * channels + channel) * size >> shift).to(tl.uint32)
+                    drawn = runs_of_words(key, block + (vector >> shift).to(tl.uint32), ROWS, VEC, NARROW)
                 else:
-                    drawn = words(key, (frame * channels + channel) * size + element)
+                    drawn = words(key, (frame * channels + channel) * size + element, NARROW)
                 value = noise(
-                    drawn, drops, first, second, low, high, base, choices, quantiles, FORM, NORMAL, WORD
+                    drawn, drops, first, second, low, high, base, choices, quantiles, FORM, NORMAL, NARROW, WORD
                 )  # fmt: skip
         elif FILL == BLUR:
             image = cells + ((sample * frames + frame) * channels * K + channel) * cell_rows * cell_columns

@@ -106,6 +106,9 @@ def _fills(x: Tensor) -> dict[str, dict[str, Any]]:
         "source": {"fill": SOURCE, "source": x.clone(), "index": numbers},
         "blend": {"fill": BLEND, "source": x.clone(), "index": numbers, "opacity": numbers.double()},
     }
+    if laws[0].narrow:
+        words = [*map(float, noise.law(x.dtype, False, 0, 199)), 0.0]
+        fills["uniform of 200"] = {"fill": NOISE, "keys": numbers, "law": words}
     for factor in (16, 5):
         cells = torch.zeros(*x.shape[:3], -(-x.shape[3] // factor), -(-x.shape[4] // factor))
         fills[f"blur {factor}"] = {"fill": BLUR, "cells": cells.to(working_type(x.dtype)), "factor": factor}
