@@ -22,7 +22,9 @@ class ArrayStage:
 
     def __init__(self, transform: Transform, layout: str) -> None:
         if not isinstance(transform, Transform):
-            raise fail("to_arrays", got=type(transform).__name__, expected="an AugDrop transform", fix="")
+            raise fail(
+                "to_arrays", got=type(transform).__name__, expected="an AugDrop transform", fix="Such as ad.Cutout(16)."
+            )
         check_choice("to_arrays: layout", layout, ("NHWC", "NCHW"))
         self.transform, self.layout = transform, layout
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from augdrop.adapters.checks import named
+from augdrop.adapters.checks import check_layout, named
 from augdrop.adapters.extras import require
 from augdrop.adapters.fields import Fields
 from augdrop.datasets import Keyed, keyed
@@ -146,6 +146,7 @@ class Collator:
                 expected="a tensor [B, C, H, W] by this name",
                 fix="Let the items have it, or collate_fn make it.",
             )
+        check_layout("pixel_values", batch["pixel_values"].shape, "BCHW")
         target = batch.get("labels")
         needed = self.transform.label_options() is not None
         if (needed and target is None) or not (target is None or isinstance(target, Tensor)):

@@ -22,7 +22,9 @@ class RayStage:
 
     def __init__(self, transform: Transform, fields: Fields) -> None:
         if not isinstance(transform, Transform):
-            raise fail("to_ray", got=type(transform).__name__, expected="an AugDrop transform", fix="")
+            raise fail(
+                "to_ray", got=type(transform).__name__, expected="an AugDrop transform", fix="Such as ad.Cutout(16)."
+            )
         self.transform, self.fields = transform, fields
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

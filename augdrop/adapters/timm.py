@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from augdrop import labels
-from augdrop.adapters.checks import named
+from augdrop.adapters.checks import check_layout, named
 from augdrop.adapters.extras import require
 from augdrop.datasets import collate
 from augdrop.errors import fail
@@ -118,6 +118,7 @@ class TimmStage(FastCollateMixup):
 
     def _mix(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         t = self.transform
+        check_layout("images", x.shape, "BCHW")
         if self.num_classes is None and target.ndim == 1:
             raise fail(
                 "targets",
@@ -133,6 +134,7 @@ class TimmStage(FastCollateMixup):
 
     def _erase(self, x: Tensor) -> Tensor:
         t = self.transform
+        check_layout("images", x.shape, "BCHW")
         if self._mixes:
             raise fail(
                 "random_erasing",

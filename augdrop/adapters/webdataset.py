@@ -17,7 +17,12 @@ class WebDatasetStage:
 
     def __init__(self, transform: Transform, fields: Fields) -> None:
         if not isinstance(transform, Transform):
-            raise fail("to_webdataset", got=type(transform).__name__, expected="an AugDrop transform", fix="")
+            raise fail(
+                "to_webdataset",
+                got=type(transform).__name__,
+                expected="an AugDrop transform",
+                fix="Such as ad.Cutout(16).",
+            )
         self.transform, self.fields = transform, fields
 
     def __call__(self, sample: Any) -> Any:

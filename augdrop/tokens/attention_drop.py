@@ -113,7 +113,10 @@ class BlurredSmoothing(Perturbation):
         check_choice("BlurredSmoothing: per", self.per, ("sample", "batch"))
         if self.width % 2 == 0 or not 0 <= self.sigma < float("inf"):
             raise fail(
-                "BlurredSmoothing", got=f"width={self.width}, sigma={self.sigma}", expected="odd, and 0 or more", fix=""
+                "BlurredSmoothing",
+                got=f"width={self.width}, sigma={self.sigma}",
+                expected="odd, and 0 or more",
+                fix="3 and 1.0, say.",
             )
 
     def perturb(self, logits: Tensor, draws: Draws, prefix: int) -> Tensor:

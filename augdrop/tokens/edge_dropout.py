@@ -88,7 +88,12 @@ def palindrome_losses(
     check_positive("palindrome_losses: tau", tau)
     check_choice("palindrome_losses: rule", rule, ("independent", "reference"))
     if nodes.ndim != 4 or nodes.shape[1] < 2:
-        raise fail("palindrome_losses", got=tuple(nodes.shape), expected="[B, T, n, d], two frames or more", fix="")
+        raise fail(
+            "palindrome_losses",
+            got=tuple(nodes.shape),
+            expected="[B, T, n, d], two frames or more",
+            fix="Stack frames.",
+        )
     there, back = transitions(nodes, tau, dropout, keys=keys, epoch=epoch, rule=rule)
     walk, losses, ways_back = None, [], None
     for step in range(nodes.shape[1] - 1):

@@ -72,7 +72,9 @@ class GMML(BlockMask):
                 tokens a sample gets depends on which samples are with it; alone, it gets its own.
         """
         if x.ndim != 3 or not x.is_floating_point():
-            raise fail("GMML.corrupt", got=f"{x.dtype} {tuple(x.shape)}", expected="floats [B, N, D]", fix="")
+            raise fail(
+                "GMML.corrupt", got=f"{x.dtype} {tuple(x.shape)}", expected="floats [B, N, D]", fix="Embed first."
+            )
         draws, total = self.draws(len(x), keys, epoch), self.total(x)
         numbers = self.numbers(draws, total)
         groups = Draws(stream_key(self.seed or 0, f"{type(self).__name__}/groups"), draws.keys, draws.epochs)

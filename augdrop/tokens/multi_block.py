@@ -167,7 +167,7 @@ class VJEPA(_MultiBlock):
     def select(self, draws: Draws, total: int, **given: Any) -> Selection:
         grid = self.lattice(total)
         if len(grid) > 3:
-            raise fail("VJEPA: grid", got=grid, expected="(t, h, w) or (h, w)", fix="")
+            raise fail("VJEPA: grid", got=grid, expected="(t, h, w) or (h, w)", fix="Leave out other axes.")
         t, h, w = (1, *grid)[-3:]
         size = block_size(self.sizes(draws)[:, 0], self.scale, self.aspect, h, w, self.exclusive)
         context = _vjepa(*draws, h, w, size, self.blocks, self.min_keep, int(not self.exclusive))

@@ -76,7 +76,9 @@ class Reducer(Presets):
 
     def __post_init__(self) -> None:
         if self.layers is not None and any(not isinstance(i, int) or i < 0 for i in self.layers):
-            raise fail(f"{type(self).__name__}: layers", got=self.layers, expected="numbers from 0", fix="")
+            raise fail(
+                f"{type(self).__name__}: layers", got=self.layers, expected="numbers from 0", fix="Count blocks from 0."
+            )
 
     @property
     def steady(self) -> bool:

@@ -85,7 +85,12 @@ def from_table(table: Tensor, ids: Tensor) -> Tensor:
         [[2.0, 5.0, 0.0]]
     """
     if table.ndim != 1 or ids.ndim != 2:
-        raise fail("from_table", got=(tuple(table.shape), tuple(ids.shape)), expected="[V] and [B, N]", fix="")
+        raise fail(
+            "from_table",
+            got=(tuple(table.shape), tuple(ids.shape)),
+            expected="[V] and [B, N]",
+            fix="Give each id a score.",
+        )
     return table[ids]
 
 

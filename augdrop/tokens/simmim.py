@@ -77,7 +77,9 @@ class SimMIM(Selector):
         cells = rows * columns
         stay = cells - math.ceil(cells * self.ratio)
         if not stay:
-            raise fail("SimMIM: ratio", got=self.ratio, expected=f"a ratio that leaves one of {cells} cells", fix="")
+            raise fail(
+                "SimMIM: ratio", got=self.ratio, expected=f"a ratio that leaves one of {cells} cells", fix="Mask less."
+            )
         chosen = torch.from_numpy(subsets(*draws, cells, stay))
         # The tokens of cell (r, c) begin at token (r * side, c * side).
         corners = chosen // columns * side * w + chosen % columns * side

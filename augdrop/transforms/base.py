@@ -95,7 +95,7 @@ class Transform(v2.Transform):
         """Set the epoch of calls that bring none, also in DataLoader workers that already run."""
         if not isinstance(epoch, Integral) or not 0 <= epoch < EPOCHS:
             expected = "an integer from 0 to 2**32 - 1"
-            raise fail(f"{type(self).__name__}.set_epoch", got=repr(epoch), expected=expected, fix="")
+            raise fail(f"{type(self).__name__}.set_epoch", got=repr(epoch), expected=expected, fix="Count from 0.")
         self._epoch[0] = epoch
 
     def draws(

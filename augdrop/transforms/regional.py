@@ -161,7 +161,9 @@ class RegionalDropout(Transform):
     def inputs(self, x: Tensor, partner: np.ndarray | None, **given: Any) -> dict[str, Any]:
         """What the sampler takes besides draws and canvas; a method with a score map says so here."""
         if given:
-            raise fail(type(self).__name__, got=", ".join(given), expected="images, targets, keys, epoch", fix="")
+            raise fail(
+                type(self).__name__, got=", ".join(given), expected="images, targets, keys, epoch", fix="Leave it out."
+            )
         return {}
 
     def opacity(self, draws: Draws) -> np.ndarray | None:

@@ -266,6 +266,10 @@ def train_on(rows, folder, t=None, **options):
             "pixel_values: got labels;",
         ),
         (lambda f: train_on([{"pixel_values": x} for x in X], f), "labels: got pixel_values"),
+        (
+            lambda f: train_on([{"pixel_values": x.movedim(0, -1), "labels": 1} for x in X], f),
+            "pixel_values: got shape .*expected BCHW",
+        ),
         (lambda f: train_on(ITEMS, f, ad.CutMix()), "class indices without num_classes"),
         (lambda f: train_on(ITEMS, f, label_smoothing_factor=0.1), "label_smoothing_factor=0.1.*Pass label_smoothing"),
     ],

@@ -237,6 +237,10 @@ MIX = ad.CutMix(num_classes=5)
         (lambda: ad.to_timm(MIX)(images(4), torch.rand(4)), "to_timm: labels: got torch.float32"),
         (lambda: ad.to_timm(MIX)(images(4), torch.arange(3)), "to_timm: labels"),
         (lambda: ad.to_timm(MIX)(images(4), torch.arange(4) + 3), "to_timm: labels: got class 5"),
+        (
+            lambda: ad.to_timm(MIX)(images(4).movedim(1, -1), torch.arange(4)),
+            "to_timm: images: got shape .*expected BCHW",
+        ),
         (lambda: ad.to_timm(MIX)(list(images(4)), [0, 1, 2, 3]), "NaFlex"),
         (lambda: ad.to_timm(MIX)([((images(1)[0],) * 3, 0)] * 2), "AugMix"),
     ],

@@ -66,7 +66,7 @@ def to_albumentations(transform: Transform, p: float = 1.0) -> AugDrop:
         True
     """
     if not isinstance(transform, Transform):
-        raise fail(WHERE, got=type(transform).__name__, expected="an AugDrop transform", fix="")
+        raise fail(WHERE, got=type(transform).__name__, expected="an AugDrop transform", fix="Such as ad.Cutout(16).")
     if transform.mixes:
         raise fail(
             WHERE,

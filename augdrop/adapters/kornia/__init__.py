@@ -59,7 +59,7 @@ def to_kornia(transform: Transform, *, keepdim: bool = False, data_keys: Sequenc
         True
     """
     if not isinstance(transform, Transform):
-        raise fail(WHERE, got=type(transform).__name__, expected="an AugDrop transform", fix="")
+        raise fail(WHERE, got=type(transform).__name__, expected="an AugDrop transform", fix="Such as ad.Cutout(16).")
     if transform.uses_boxes:
         raise fail(
             WHERE,

@@ -105,7 +105,9 @@ class KorniaDrop(_BasicAugmentationBase):
         names = [DataKey.get(name) for name in names]
         if params is None:
             if DataKey.INPUT not in names:
-                raise fail(WHERE, got=f"{[n.name for n in names]}", expected="an image, or params=", fix="")
+                raise fail(
+                    WHERE, got=f"{[n.name for n in names]}", expected="an image, or params=", fix="Pass it first."
+                )
             params = self.forward_parameters(self._batch(inputs[names.index(DataKey.INPUT)]).shape, keys, epoch)
         if names == [DataKey.INPUT]:
             return self._images(inputs[0], params)
