@@ -96,12 +96,11 @@ def load8(typingctx, bytes_):
 
 
 @intrinsic
-def first_byte(typingctx, word):
-    """Which byte of a uint64 that is not 0 is the first in memory that is not 0."""
+def lowest(typingctx, word):
+    """The number of the lowest bit of a uint64 that is 1; 64 if there is none."""
 
     def codegen(context, builder, signature, args):
-        zeros = builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
-        return builder.lshr(zeros, ir.Constant(ir.IntType(64), 3))
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(word), codegen
 

@@ -44,7 +44,7 @@ def random_region(rng: np.random.Generator, n: int, size: tuple[int, int]) -> Re
         return regions.Boxes(size, torch.from_numpy(boxes))
     if kind == 1:
         return regions.Cells.even(size, torch.from_numpy(rng.random((n, 3, 4)) < rng.random()))
-    return regions.Mask(size, torch.from_numpy(rng.random((n, h, w)) < rng.random()))
+    return regions.Mask.of(torch.from_numpy(rng.random((n, h, w)) < rng.random()))
 
 
 def random_mix(rng: np.random.Generator, n: int, size: tuple[int, int]) -> Plan:

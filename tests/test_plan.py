@@ -130,7 +130,7 @@ def test_what_is_no_plan_is_refused(data, message):
         ("area", "boxes", {"dtype": "i8", "shape": [3, 1, 4], "data": [0] * 12}),
         ("cells", "span", {"dtype": "i8", "shape": [12, 2], "data": [0] * 24}),
         ("turned grid", "period", {"dtype": "i8", "shape": [12], "data": [0] * 12}),
-        ("few pixels", "pixels", {"dtype": "b1", "shape": [12, 1, 1], "data": [True] * 12}),
+        ("few pixels", "bits", {"dtype": "u1", "shape": [12, 2], "data": [1] * 24}),
     ],
 )
 def test_a_region_that_compiled_code_would_read_past_is_refused(name, field, value):

@@ -13,7 +13,7 @@ from augdrop.annotations.policy import Policy
 from augdrop.errors import fail
 from augdrop.kernels.coverage import shown
 from augdrop.kernels.turned import shown_turned
-from augdrop.regions.mask import Mask
+from augdrop.regions.base import under
 
 SLIVER = 1e-6
 """Pixels: a smaller area is a rounding error of the exact areas of fractional boxes."""
@@ -131,8 +131,7 @@ def _point_policy(objects: Objects, hidden: Tensor, imported: bool, policy: Poli
 def _inside(points: Tensor, dropped: Tensor) -> Tensor:
     """bool, a value for each point: is the pixel under it dropped? Not for unknown (NaN) points."""
     xy = points[..., :2].reshape(-1, 2).to(dropped.device, torch.float64).nan_to_num(nan=-1.0)
-    region = Mask((dropped.shape[0], dropped.shape[1]), dropped[None])
-    inside = region.contains(xy, torch.zeros(len(xy), dtype=torch.int64, device=dropped.device))
+    inside = under(dropped[None], xy, torch.zeros(len(xy), dtype=torch.int64, device=dropped.device))
     return inside.view(points.shape[:-1]).to(points.device)
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
 
-from augdrop.kernels.moves import copy_run, fill_run
-from augdrop.kernels.place import runs
-from augdrop.memory import ahead, pointer
-from augdrop.regions.spans import COS, GRID, PERIOD, SIN
+from augdrop.kernels.moves import BYTE, LINE, copy_run, fill_run, vector
+from augdrop.kernels.place import own_bits, runs
+from augdrop.memory import address, ahead, intrinsic, load8, pointer
+from augdrop.regions.spans import COS, GRID, MASK, PERIOD, SIN
 
 
 @njit(nogil=True)
 def draw_rows(job, b, start, lines, spans, mask):
     """Write the mask of ``lines`` rows from ``start`` on; ``spans`` has room for a row's runs."""
     row, k = job.width * job.interleaved, job.interleaved
+    if job.kind == MASK and k == 1:
+        spread(own_bits(job, b), start * row, lines * row, mask)
+        return
     params = ahead(pointer(job.params, np.int64), b * job.n_params)
     line, until = 0, 0
     while line < lines:
@@ -51,3 +55,30 @@ def _draw_lattice(mask, width, v, u, sin, cos, last, other):
         x = np.uint32(j)
         on_v, on_u = np.uint32(v + np.uint32(sin * x)) <= last, np.uint32(u + np.uint32(cos * x)) <= last
         mask[j] = np.uint8(on_v | on_u) ^ other
+
+
+@njit(nogil=True)
+def spread(bits, first, n, mask):
+    """Write ``n`` bits from the ``first`` on as bytes; from any bit on there are eight bytes to read."""
+    for j in range(0, n - LINE + 1, LINE):
+        skip = (first + j) & 7
+        place = ahead(bits, (first + j) >> 3)
+        word = load8(place)
+        if skip:
+            word = (word >> np.uint64(skip)) | (np.uint64(place[8]) << np.uint64(64 - skip))
+        _spread(address(mask) + j, word)
+    for j in range(n // LINE * LINE, n):
+        mask[j] = (bits[(first + j) >> 3] >> np.uint8((first + j) & 7)) & np.uint8(1)
+
+
+@intrinsic
+def _spread(typingctx, to, word):
+    """The bits of a uint64 as 64 bytes at an address."""
+
+    def codegen(context, builder, signature, args):
+        to, word = args
+        flags = builder.bitcast(word, ir.VectorType(ir.IntType(1), LINE))
+        builder.store(builder.zext(flags, ir.VectorType(BYTE, LINE)), vector(builder, to, BYTE, LINE), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.uint64), codegen

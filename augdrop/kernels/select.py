@@ -12,7 +12,7 @@ from numba import njit
 from augdrop.kernels.choices import choose_run, choose_where_any, stream_choice, stream_pick
 from augdrop.kernels.copies import copy_band
 from augdrop.kernels.painter import SOURCE
-from augdrop.kernels.place import own_bits, runs, source_at
+from augdrop.kernels.place import runs, source_at
 from augdrop.kernels.row_mask import draw_rows
 from augdrop.memory import ahead, like, pointer
 from augdrop.regions.spans import COS, GRID, MASK, SIN
@@ -32,20 +32,15 @@ def worth(job, b):
 def select_sample(job, x, out, b, top, bottom, spans, mask):
     """Copy and paint rows ``top`` to ``bottom`` of a sample; ``mask`` has room for a piece or a row."""
     row = job.width * job.interleaved
-    ready = job.kind == MASK and job.interleaved == 1
     start = top
     while start < bottom:
         n = min(max(1, BAND // row), bottom - start)
-        empty = False
-        if ready:
-            mask = ahead(own_bits(job, b), start * row)
+        runs_here, until = runs(job, b, start, spans)
+        empty = job.copy and runs_here == 0 and until > start + 1
+        if empty:
+            n = min(until, bottom) - start
         else:
-            runs_here, until = runs(job, b, start, spans)
-            empty = job.copy and runs_here == 0
-            if empty:
-                n = min(until, bottom) - start
-            else:
-                draw_rows(job, b, start, n, spans, mask)
+            draw_rows(job, b, start, n, spans, mask)
         for t in range(job.frames):
             for c in range(job.channels):
                 if empty:

@@ -145,10 +145,7 @@ class Region(Lazy):
 
     def contains(self, points: Tensor, index: Tensor) -> Tensor:
         """bool ``[M]``: does the pixel under each point ``(x, y)`` of ``points [M, 2]`` drop? False off the canvas."""
-        h, w = self.size
-        x, y = points[:, 0].floor().long(), points[:, 1].floor().long()
-        inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
-        return inside & self.mask()[index, y.clamp(0, h - 1), x.clamp(0, w - 1)]
+        return under(self.mask(), points, index)
 
     def take(self, index: Tensor) -> Self:
         """The regions of the samples in ``index``, in that order."""
@@ -171,6 +168,14 @@ class Region(Lazy):
         return True
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def under(mask: Tensor, points: Tensor, index: Tensor) -> Tensor:
+    """`Region.contains`, of a ``mask [B, H, W]``."""
+    h, w = mask.shape[1:]
+    x, y = points[:, 0].floor().long(), points[:, 1].floor().long()
+    inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+    return inside & mask[index, y.clamp(0, h - 1), x.clamp(0, w - 1)]
 
 
 def centres(old: int, new: int, device: torch.device | str = "cpu") -> Tensor:

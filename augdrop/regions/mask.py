@@ -1,4 +1,7 @@
-"""Mask: any set of pixels, the region of PixelDropout and the fallback for shapes without a kind of their own."""
+"""Mask: any set of pixels, the region of PixelDropout and the fallback for shapes without a kind of their own.
+
+A pixel is a bit: a plan that goes to a GPU is then an eighth of what bytes would be.
+"""
 
 from __future__ import annotations
 
@@ -10,48 +13,77 @@ import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from augdrop.errors import fail
-from augdrop.memory import address, ahead, data, pointer
+from augdrop.memory import ahead, data
 from augdrop.regions import spans
 from augdrop.regions.alone import batch_of_one, hand_over, is_hit, once_a_size
 from augdrop.regions.base import Region, centres
 from augdrop.regions.gaps import ROOM, blocks_for, gaps, skip_scale
-from augdrop.rng import BOOL, FIRST, Draws, words_run
+from augdrop.rng import FIRST, UINT8, Draws, words_run
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mask(Region):
-    """``pixels``: bool ``[B, H, W]``, True where dropped."""
+    """``bits``: uint8 ``[B, room(H, W)]``, a bit a pixel, row by row, the lowest of a byte first; 1 where dropped.
 
-    pixels: Tensor
+    Example:
+        >>> import torch
+        >>> Mask.of(torch.ones(1, 2, 5, dtype=torch.bool)).bits.tolist()
+        [[255, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
+    """
+
+    bits: Tensor
     kind: ClassVar[int] = spans.MASK
-    shapes: ClassVar = {"pixels": (torch.bool, (-1, -1))}
+    shapes: ClassVar = {"bits": (torch.uint8, (-1,))}
 
     def __post_init__(self) -> None:
-        if self.pixels.shape[1:] != self.size:
+        if self.bits.shape[1:] != (room(*self.size),):
             raise fail(
-                "Mask: pixels",
-                got=tuple(self.pixels.shape),
-                expected=f"[B, {self.size[0]}, {self.size[1]}], the canvas",
-                fix="Give size=pixels.shape[1:].",
+                "Mask: bits",
+                got=tuple(self.bits.shape),
+                expected=f"[B, {room(*self.size)}] for a canvas of {self.size[0]}×{self.size[1]}",
+                fix="Make it of pixels: Mask.of(pixels).",
             )
 
+    @classmethod
+    def of(cls, pixels: Tensor) -> Mask:
+        """The region of ``pixels``, bool ``[B, H, W]``, True where dropped."""
+        n, *size = pixels.shape
+        flat = pixels.new_zeros((n, 8 * room(*size)))
+        flat[:, : size[0] * size[1]] = pixels.flatten(1)
+        if pixels.is_cpu and not isinstance(pixels, FakeTensor):
+            bits = torch.from_numpy(np.packbits(flat.numpy(), 1, "little"))
+        else:
+            bits = (flat.unflatten(1, (-1, 8)) << torch.arange(8, device=pixels.device)).sum(2).to(torch.uint8)
+        return cls((size[0], size[1]), bits)
+
     def mask(self) -> Tensor:
-        return self.pixels
+        bits, (h, w) = self.bits, self.size
+        if bits.is_cpu and not isinstance(bits, FakeTensor):
+            flat = torch.from_numpy(np.unpackbits(bits.numpy(), 1, h * w, "little"))
+        else:
+            flat = (bits[:, :, None] >> torch.arange(8, device=bits.device) & 1).flatten(1)[:, : h * w]
+        return flat.view(-1, h, w) != 0
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
-        params = self.pixels.new_empty((len(self.pixels), 1), dtype=torch.int64)  # nobody reads them
-        return self.kind, params, self.pixels.contiguous().view(torch.uint8)
+        params = self.bits.new_empty((len(self.bits), 1), dtype=torch.int64)  # nobody reads them
+        return self.kind, params, self.bits.contiguous()[:, None]
 
     def rescale(self, height: int, width: int) -> Mask:
         return resample(self, height, width)
 
 
+def room(height: int, width: int) -> int:
+    """Bytes of a sample: the bits of its pixels, and some more, so that eight bytes can be read from any pixel on."""
+    return (height * width // 64 + 2) * 8
+
+
 def resample(region: Region, height: int, width: int) -> Mask:
     """Regions of any kind on another canvas, where most kinds keep no shape of their own; see `Region.rescale`."""
     rows, columns = (centres(n, m, region.device) for n, m in zip(region.size, (height, width), strict=True))
-    return Mask((height, width), region.mask()[:, rows][:, :, columns].contiguous())
+    return Mask.of(region.mask()[:, rows][:, :, columns])
 
 
 _RUN = 256
@@ -64,37 +96,46 @@ def bernoulli_map(stream, keys, epochs, probability, height, width):
 
     Below 1/16 the draws are the gaps from one 1 to the next, two a block; else a 32-bit word a cell, four a block.
     """
-    out = np.empty((len(keys), height, width), np.uint8)
-    _bernoulli(stream, keys, epochs, probability, out)
-    return out
+    out = np.empty((len(keys), height * width), np.uint8)
+    _bernoulli(stream, keys, epochs, probability, height * width, out, False)
+    return out.reshape(len(keys), height, width)
 
 
 @njit(cache=True, nogil=True)
-def _bernoulli(stream, keys, epochs, probability, out):
+def _bernoulli(stream, keys, epochs, probability, n, out, as_bits):
+    """`bernoulli_map` of ``n`` cells a sample, a byte each or a bit."""
     out[:] = 0
-    n = out.shape[1] * out.shape[2]
     room, words = np.empty(ROOM), np.empty(4 * _RUN, np.uint32)
     for b in range(len(keys)):
         chance = probability[b if len(probability) > 1 else 0]
-        cells = ahead(pointer(address(data(out)), np.uint8), b * n)
+        cells = ahead(data(out), b * out.shape[1])
         if chance < 0.0625:
-            _sparse(stream, keys[b], epochs[b], chance, n, cells, data(room))
+            _sparse(stream, keys[b], epochs[b], chance, n, cells, as_bits, data(room))
         else:
-            _dense(stream, keys[b], epochs[b], chance, n, cells, data(words))
+            _dense(stream, keys[b], epochs[b], chance, n, cells, as_bits, data(words))
 
 
 @njit(cache=True, nogil=True)
-def _dense(stream, key, epoch, probability, n, cells, words):
+def _dense(stream, key, epoch, probability, n, cells, as_bits, words):
     threshold = np.uint64(min(probability, 1.0) * 4294967296.0)
     for start in range(0, n, 4 * _RUN):
         count = min(n - start, 4 * _RUN)
         words_run(stream, key, epoch, FIRST + 1 + start // 4, (count + 3) // 4, words)
-        for i in range(count):
-            cells[start + i] = np.uint64(words[i]) < threshold
+        if not as_bits:
+            for i in range(count):
+                cells[start + i] = np.uint64(words[i]) < threshold
+            continue
+        for i in range((count + 7) // 8):
+            octet = np.uint8(0)
+            for j in range(8):
+                octet |= np.uint8(np.uint64(words[8 * i + j]) < threshold) << np.uint8(j)
+            cells[start // 8 + i] = octet
+        if count % 8:  # what fills the last byte is no pixel, whatever the chance
+            cells[start // 8 + count // 8] &= np.uint8((1 << (count % 8)) - 1)
 
 
 @njit(cache=True, nogil=True)
-def _sparse(stream, key, epoch, probability, n, cells, room):
+def _sparse(stream, key, epoch, probability, n, cells, as_bits, room):
     if probability <= 0.0:
         return
     scale, blocks = skip_scale(probability), blocks_for(n * probability)
@@ -105,7 +146,10 @@ def _sparse(stream, key, epoch, probability, n, cells, room):
             place += 1 + skipped[i]
             if place >= n:
                 break
-            cells[place] = 1
+            if as_bits:
+                cells[place >> 3] |= np.uint8(1 << (place & 7))
+            else:
+                cells[place] = 1
         draw += blocks
 
 
@@ -114,10 +158,10 @@ def _pixels_alone(images, draw, painter, numbers):
     if not is_hit(draw):
         return False
     stream, key, epoch = batch_of_one(draw)
-    height, width, drop_ratio = numbers
-    pixels = np.empty((1, height, width), np.bool_)
-    _bernoulli(stream, key, epoch, np.array([drop_ratio]), pixels)
-    hand_over(images, draw, painter, np.zeros((1, 1), np.int64), pixels)
+    pixels, bytes_, drop_ratio = numbers
+    bits = np.empty((1, bytes_), np.uint8)
+    _bernoulli(stream, key, epoch, np.array([drop_ratio]), pixels, bits, True)
+    hand_over(images, draw, painter, np.zeros((1, 1), np.int64), bits.reshape(1, 1, bytes_))
     return True
 
 
@@ -130,13 +174,14 @@ class RandomPixels:
 
     @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
-        return *size, float(self.drop_ratio)
+        return size[0] * size[1], room(*size), float(self.drop_ratio)
 
     def sample(self, draws: Draws, size: tuple[int, int]) -> Mask:
         stream, keys, epochs = draws
-        pixels = np.empty((len(keys), *size), BOOL)
-        _bernoulli(stream, keys, epochs, _chance(float(self.drop_ratio)), pixels)
-        return Mask.drawn({"pixels": pixels}, size=size)
+        pixels, bytes_, drop_ratio = self.numbers(size)
+        bits = np.empty((len(keys), bytes_), UINT8)
+        _bernoulli(stream, keys, epochs, _chance(drop_ratio), pixels, bits, True)
+        return Mask.drawn({"bits": bits}, size=size)
 
 
 @lru_cache(64)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from augdrop.memory import ahead, data, first_byte, load8
+from augdrop.memory import ahead, data, load8, lowest
 
 BOXES, BLOCKS, GRID, CELLS, MASK = range(5)
 PERIOD = 1 << 32
@@ -49,7 +49,7 @@ def row_spans(kind, params, n_params, bits, rows, columns, y, width, spans):
         return _grid_spans(params, y, width, spans)
     if kind == CELLS:
         return _cell_spans(params, bits, rows, columns, y, width, spans)
-    return _mask_spans(ahead(bits, y * columns), width, spans), y + 1
+    return _mask_spans(bits, y * width, width, spans), y + 1
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -180,24 +180,22 @@ def _clipped(spans, n, start, end, width):
 
 
 @njit(cache=True, nogil=True)
-def _mask_spans(bits, width, spans):
-    n, x = 0, np.int64(0)
-    while True:
-        # Most of a mask is empty: eight pixels at once, and straight to the first that is not.
-        while x + 8 <= width:
-            eight = load8(ahead(bits, x))
-            if eight:
-                x += first_byte(eight)
-                break
-            x += 8
-        while x < width and not bits[x]:
-            x += 1
-        if x == width:
-            return n
-        start = x
-        while x < width and bits[x]:
-            x += 1
-        n = _put(spans, n, start, x, 0)
+def _mask_spans(bits, first, width, spans):
+    n, x, start = 0, np.int64(0), np.int64(-1)
+    while x < width:
+        # Most of a mask is empty: to the next edge, as far as eight bytes reach.
+        place = first + x
+        skip = place & 7
+        word = load8(ahead(bits, place >> 3))
+        alike = lowest((word if start < 0 else ~word) >> np.uint64(skip))
+        x += min(alike, 64 - skip)
+        if x >= width:
+            break
+        if alike < 64 - skip:
+            if start >= 0:
+                n = _put(spans, n, start, x, 0)
+            start = x if start < 0 else np.int64(-1)
+    return n if start < 0 else _put(spans, n, start, width, 0)
 
 
 @njit(cache=True, nogil=True)

@@ -68,8 +68,8 @@ def regions_of(size: tuple[int, int]) -> dict[str, Region]:
         "too wide": grid(size, 3, 7, angle=200),
         "far offset": grid(size, 7, 3, (-50, 1000), angle=271),
         **{f"grid at {angle}": grid(size, 6, 3, (2, 5), angle) for angle in (45, 90, 135, 180, 270, 300)},
-        "everything": regions.Mask(size, torch.ones(1, h, w).bool()),
-        "nothing": regions.Mask(size, torch.zeros(1, h, w).bool()),
+        "everything": regions.Mask.of(torch.ones(1, h, w).bool()),
+        "nothing": regions.Mask.of(torch.zeros(1, h, w).bool()),
     }
     return drawn | by_hand
 

@@ -130,7 +130,7 @@ def test_scores_may_have_a_channel_axis_or_no_batch_axis():
 @pytest.mark.parametrize("p", [0.001, 0.01, 0.06, 0.0625, 0.1, 0.5, 0.97])
 def test_pixels_drop_by_themselves(p):
     n, size = 2000, (13, 11)
-    pixels = regions.RandomPixels(p).sample(draws(n), size).pixels.numpy()
+    pixels = regions.RandomPixels(p).sample(draws(n), size).mask().numpy()
     total = n * 143
     assert abs(pixels.mean() - p) < 5 * math.sqrt(p * (1 - p) / total)
     # Every place alike: chi-square with 142 degrees of freedom, 250 has a chance of 1e-7.

@@ -96,7 +96,7 @@ def test_a_mask_says_what_is_left_of_the_box():
     mask[0, 2:6, 4:8] = True
     dropped = torch.zeros(1, H, W, dtype=torch.bool)
     dropped[0, :4] = True
-    plan = plan_of(regions.Mask((H, W), dropped))
+    plan = plan_of(regions.Mask.of(dropped))
     (left,) = erase([Objects(boxes=box, masks=mask)], plan, Policy(boxes="shrink"))
     assert left.boxes is not None
     assert left.boxes.tolist() == [[4, 4, 8, 4, 8, 6, 4, 6]]

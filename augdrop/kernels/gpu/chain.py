@@ -28,7 +28,7 @@ def chain(
     x_sample, x_frame, x_channel, x_row, x_column,
     KIND: tl.constexpr, BLEND: tl.constexpr, FORM: tl.constexpr, WIDE: tl.constexpr,
     K: tl.constexpr, DENSE: tl.constexpr, WHOLE: tl.constexpr, EVEN: tl.constexpr,
-    ROWS: tl.constexpr, VEC: tl.constexpr, STEP: tl.constexpr, BIT_STEP: tl.constexpr,
+    ROWS: tl.constexpr, VEC: tl.constexpr, STEP: tl.constexpr,
 ):  # fmt: skip
     """Paint ``vectors`` vectors of every sample, ``ROWS // vectors`` samples at a time.
 
@@ -51,7 +51,7 @@ def chain(
         closes = tl.load(order + 3 * place + 2, mask=there, other=0) != 0
         painted = inside & there & (tl.load(hit + sample) != 0)
         drops, which = dropped(
-            region + sample * n_params, bits + sample * bit_sample * BIT_STEP,
+            region + sample * n_params, bits + sample * bit_sample,
             n_params, bit_rows, bit_columns, height, width,
             element, y, column, painted, top, bottom, KIND, K, True,
         )  # fmt: skip

@@ -12,6 +12,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from augdrop.kernels.gpu.tiles import some
+
 BOXES: tl.constexpr = tl.constexpr(0)
 BLOCKS: tl.constexpr = tl.constexpr(1)
 GRID: tl.constexpr = tl.constexpr(2)
@@ -38,9 +40,7 @@ def dropped(
     elif KIND == CELLS:
         drops = _in_cells(params, bits, bit_rows, bit_columns, y, column // K, inside)
     else:
-        # Bits lie as elements do, if a pixel is one element: then whole vectors of them are read.
-        pixel = element if K == 1 else y * width + column // K
-        drops = tl.load(bits + pixel, mask=inside, other=0) != 0
+        drops = _in_mask(bits, width, element, y, column, inside, K)
     return drops & inside, which
 
 
@@ -114,3 +114,18 @@ def _in_cells(params, bits, rows, columns, y, x, inside):
     column = (x.to(tl.uint32) * columns.to(tl.uint32) // wide).to(tl.int32)
     there = inside & (row < rows) & (column < columns)
     return tl.load(bits + (row * columns + column), mask=there, other=0) != 0
+
+
+@triton.jit
+def _in_mask(bits, width, element, y, column, inside, K: tl.constexpr):
+    if K == 1:
+        # A vector's bits lie in one byte or two, which are read once.
+        first = tl.min(element, 1)[:, None]
+        there, place = some(inside), bits + (first >> 3)
+        octets = tl.load(place, mask=there, other=0).to(tl.int32)
+        if element.shape[1] > 8:
+            octets |= tl.load(place + 1, mask=there, other=0).to(tl.int32) << 8
+        return ((octets >> ((first & 7) + (element - first))) & 1) != 0
+    pixel = y * width + column // K
+    octets = tl.load(bits + (pixel >> 3), mask=inside, other=0).to(tl.int32)
+    return ((octets >> (pixel & 7)) & 1) != 0

@@ -17,7 +17,6 @@ from augdrop.kernels.gpu import means as means_kernels
 from augdrop.kernels.gpu import paint as paint_kernel
 from augdrop.kernels.noise import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INTEGER, quantiles
 from augdrop.kernels.painter import BLEND, BLUR, NOISE, TABLE
-from augdrop.regions.spans import MASK
 
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _FORMS = {torch.float16: FLOAT16, torch.bfloat16: BFLOAT16, torch.float32: FLOAT32, torch.float64: FLOAT64}
@@ -116,7 +115,7 @@ def _painting(
         _, normal, narrow, first, second, low, high, boxes = law
         whole = form == INTEGER and not normal
         laws = (first, second, int(low), int(high), int(first) if whole else 0, int(second) if whole else 0)
-    lie, walk = _lie([v for v in (x, out, source) if v is not None], shape, dtype, kind, bits)
+    lie, walk = _lie([v for v in (x, out, source) if v is not None], shape, dtype)
     constants = {
         "KIND": kind, "FILL": fill, "COPY": copy,
         # What the kernel need not know is no reason to compile it again.
@@ -127,7 +126,7 @@ def _painting(
     }  # fmt: skip
     tiles = triton.cdiv(h * w * lie["K"], rows * lie["VEC"])
     numbers = {
-        "frames": t, "tiles": tiles, **walk, **_region(n_params, bits, lie),
+        "frames": t, "tiles": tiles, **walk, **_region(n_params, bits),
         "table_sample": 0 if table is None or table[0] == 1 else table[1] * c, "table_box": c if boxes > 1 else 0,
         "cell_rows": 0 if cells is None else cells[0], "cell_columns": 0 if cells is None else cells[1],
         **dict(zip(("first", "second", "low", "high", "base", "choices"), laws, strict=True)),
@@ -144,12 +143,12 @@ def chaining(
     """The launch of the chain kernel."""
     b, t, c, h, w = x.shape
     blends = opacity is not None
-    lie, walk = _lie([x.stride()], x.shape, x.dtype, kind, bits.shape)
+    lie, walk = _lie([x.stride()], x.shape, x.dtype)
     numbers = {
         "x": _words(x), "hit": _flags(hit), "region": params.contiguous(), "bits": bits.contiguous(),
         "index": index.contiguous(), "opacity": _in_a_row(opacity), "order": order.contiguous(), "samples": b,
     }  # fmt: skip
-    numbers |= walk | _region(params.numel() // b, bits.shape, lie) | _strides("x", x.shape, x.stride(), lie)
+    numbers |= walk | _region(params.numel() // b, bits.shape) | _strides("x", x.shape, x.stride(), lie)
     constants = {
         "KIND": kind, "BLEND": blends, "FORM": _FORMS.get(x.dtype, INTEGER) if blends else INTEGER,
         "WIDE": _WIDE[working_type(x.dtype)] if blends else None, **lie, "ROWS": (rows := _rows(lie["VEC"], 8, 1)),
@@ -202,10 +201,8 @@ def _in_a_row(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.contiguous()
 
 
-def _lie(
-    strides: list[Strides], shape: tuple[int, ...], dtype: torch.dtype, kind: int, bits: tuple[int, ...]
-) -> tuple[dict[str, Any], dict[str, int]]:
-    """How images (and a region's bits) lie in memory, as the kernels' constants; and the shape that is left to walk."""
+def _lie(strides: list[Strides], shape: tuple[int, ...], dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, int]]:
+    """How images lie in memory, as the kernels' constants; and the shape that is left to walk."""
     c, h, w = shape[2:]
     k = next((k for k in (1, c) if all(_dense(shape, stride, k) for stride in strides)), 0)
     # Where pixels do not touch a vector is no vector to the device, and a short one takes fewer registers.
@@ -215,7 +212,6 @@ def _lie(
     outer = [s for stride in strides for s in _outer(shape, stride, k)]
     # What strides come divided by: where it is a vector, whole vectors can be read.
     constants["STEP"] = vector if k and even and all(s % vector == 0 for s in outer) else 1
-    constants["BIT_STEP"] = vector if k == 1 and kind == MASK and bits[1] * bits[2] % vector == 0 else 1
     return constants, {"channels": c // max(k, 1), "height": h, "width": w}
 
 
@@ -249,9 +245,9 @@ def _rows(vector: int, warps: int, vectors: int) -> int:
     return 32 * warps * (vectors if vector == 4 else 1)
 
 
-def _region(n_params: int, bits: tuple[int, ...], lie: dict[str, Any]) -> dict[str, int]:
+def _region(n_params: int, bits: tuple[int, ...]) -> dict[str, int]:
     samples, rows, columns = bits
-    bit_sample = rows * columns // lie["BIT_STEP"] if samples > 1 else 0
+    bit_sample = rows * columns if samples > 1 else 0
     return {"n_params": n_params, "bit_sample": bit_sample, "bit_rows": rows, "bit_columns": columns}
 
 

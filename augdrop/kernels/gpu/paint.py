@@ -41,7 +41,7 @@ def paint(
     KIND: tl.constexpr, FILL: tl.constexpr, COPY: tl.constexpr, FORM: tl.constexpr, WIDE: tl.constexpr,
     NORMAL: tl.constexpr, NARROW: tl.constexpr, BOXES: tl.constexpr, FACTOR: tl.constexpr,
     K: tl.constexpr, DENSE: tl.constexpr, WHOLE: tl.constexpr, EVEN: tl.constexpr,
-    ROWS: tl.constexpr, VEC: tl.constexpr, STEP: tl.constexpr, BIT_STEP: tl.constexpr,
+    ROWS: tl.constexpr, VEC: tl.constexpr, STEP: tl.constexpr,
 ):  # fmt: skip
     """Paint a tile; see `augdrop.kernels.gpu.launch` for the arguments."""
     pid = tl.program_id(0)
@@ -56,7 +56,7 @@ def paint(
     which = tl.where(drops, 1, 0)
     if is_hit:
         drops, which = dropped(
-            region + sample * n_params, bits + sample * bit_sample * BIT_STEP,
+            region + sample * n_params, bits + sample * bit_sample,
             n_params, bit_rows, bit_columns, height, width,
             element, y, column, inside, top, bottom, KIND, K, False,
         )  # fmt: skip

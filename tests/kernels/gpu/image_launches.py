@@ -16,6 +16,7 @@ from augdrop.kernels.gpu.label_launch import mixing
 from augdrop.kernels.gpu.launch import Launch
 from augdrop.kernels.ops import soft_type
 from augdrop.kernels.painter import BLEND, BLUR, NOISE, SOURCE, TABLE
+from augdrop.regions.mask import room
 from augdrop.regions.spans import BLOCKS, BOXES, CELLS, GRID, MASK
 
 KINDS = {"boxes": BOXES, "blocks": BLOCKS, "grid": GRID, "cells": CELLS, "mask": MASK}
@@ -88,7 +89,7 @@ def _images(layout: str, dtype: torch.dtype) -> Tensor:
 
 def _region(kind: int, samples: int) -> tuple[Tensor, Tensor]:
     n_params = {BOXES: 4, BLOCKS: 43, GRID: 14, CELLS: 2, MASK: 1}[kind]
-    shape = {CELLS: (samples, 14, 14), MASK: (samples, *SIZE)}.get(kind, (1, 1, 1))
+    shape = {CELLS: (samples, 14, 14), MASK: (samples, 1, room(*SIZE))}.get(kind, (1, 1, 1))
     return torch.zeros(samples, n_params, dtype=torch.int64), torch.zeros(shape, dtype=torch.uint8)
 
 
