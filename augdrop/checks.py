@@ -38,7 +38,10 @@ def check_whole(where: str, value: Any, least: int) -> None:
     """A whole number, not below ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise fail(
-            where, got=repr(value), expected=f"a whole number >= {least}", fix="Counts and sides are in whole units."
+            where,
+            got=repr(value),
+            expected=f"a whole number >= {least}, an int of Python's own",
+            fix="Counts and sides are in whole units.",
         )
 
 

@@ -14,6 +14,10 @@ BAD = [
     (lambda: ad.GridMask(period=(0.9, 0.1)), "period: got .* in order"),
     (lambda: ad.GridMask(period=(0.1, 0.2, 0.3)), "period: got .* two numbers"),
     (lambda: ad.CoarseDropout(hole_height_range=5), "hole_height_range: got 5; .* two whole numbers"),
+    (
+        lambda: ad.Cutout(np.int64(4)),
+        r"length: got np\.int64\(4\); expected a whole number >= 0, an int of Python's own",
+    ),
     (lambda: ad.OneOf([ad.Cutout()], weights=["a"]), r"weights: got \['a'\]"),
     (lambda: ad.OneOf([ad.Cutout()] * 2, weights=2), "weights: got 2; expected a list of 2 numbers"),
     (lambda: ad.OneOf([ad.Cutout(), ad.Cutout()], weights=[1.0, float("nan")]), "weights: got .* none negative"),
