@@ -87,7 +87,7 @@ def resolve(
         _fresh.draw()
         ids = _fresh.read()
         if batch != 1:
-            ids = ids + np.arange(batch)
+            ids = ids + _places(batch)
     if epoch is None or isinstance(epoch, int):
         return ids, _epochs(default_epoch if epoch is None else epoch, batch)
     return ids, _integers("epoch", epoch, batch)
@@ -136,6 +136,11 @@ def _integers(what: str, given: Ids, batch: int) -> np.ndarray:
             fix="Give them in batch order.",
         )
     return np.array(array, np.int64)  # of its own: a plan reads its keys later, too
+
+
+@lru_cache(64)
+def _places(batch: int) -> np.ndarray:
+    return np.arange(batch)
 
 
 @lru_cache(64)

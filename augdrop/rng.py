@@ -26,7 +26,7 @@ _LOW, _S32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 _S5, _S6, _S26 = np.uint64(5), np.uint64(6), np.uint64(26)
 _TO_UNIT = 2.0**-53
 BOOL, UINT8, INT64 = np.dtype(np.bool_), np.dtype(np.uint8), np.dtype(np.int64)
-"""Two dtypes that plans need often: of a type NumPy makes one each time."""
+"""Dtypes that plans need often: of a type NumPy makes one each time."""
 
 
 class Draws(NamedTuple):
