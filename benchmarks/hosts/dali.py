@@ -1,10 +1,17 @@
-"""DALI on the CPU: AugDrop's stage against DALI's own operators in pipelines that differ in nothing else."""
+"""DALI on the CPU: AugDrop's stage against DALI's own operators in pipelines that differ in nothing else.
+
+Single operators stand behind a source that hands over one batch after the other, so many (`benchmarks.timing.batches`)
+that none is in the caches any more when it comes again. All pipelines share them and their turn: whoever is next gets
+the next batch.
+"""
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +22,7 @@ import augdrop as ad
 from benchmarks import photographs
 from benchmarks.comparison import CLASSES, row
 from benchmarks.throughput import passes, undisturbed
-from benchmarks.timing import Effort, Row, images, micros, race
+from benchmarks.timing import Effort, Row, batches, in_turn, micros, race
 
 SAME, FAR_LESS, END_TO_END = 1.1, 1 / 4, 0.03
 """What ours is to take at most: of DALI's time for the same job, of its grid_mask and CutMix, and of a whole loader."""
@@ -28,20 +35,22 @@ Step = Callable[[Node, Node, Node], tuple[Node, ...]]
 """``step(images, labels, keys)``: the nodes that a pipeline returns."""
 
 SIZE, BATCH, THREADS = 224, 64, 2
+AHEAD, BATCHES = 2, 8
+"""Batches that DALI prefetches by default, and those of a timed pass over JPEG files."""
 
 
 def rows(effort: Effort) -> Iterator[Row]:
     """One operator after a source that costs next to nothing, then the stage in a pipeline that decodes JPEG files."""
-    x = images(effort.shapes[1], torch.uint8)
-    side = x.shape[-1]
+    xs = [x.movedim(1, -1).contiguous() for x in batches(effort.shapes[1], torch.uint8)]
+    side = xs[0].shape[1]
     mix = ad.CutMix(box="inside", num_classes=CLASSES, seed=0)
     for name, ours, theirs, target in (
         ("erase", stage(ad.RandomErasing.preset("torchvision", p=1.0, seed=0)), erase, SAME),
         ("grid_mask", stage(ad.GridMask((side // 8, side // 2), seed=0)), grid_mask(side), FAR_LESS),
         (CUTMIX, stage(mix), cutmix(side), FAR_LESS),
     ):
-        yield _against(name, ours, theirs, x, effort, target=target, peer=f"DALI {name}")
-    yield _against(FLOOR, idle, cutmix(side), x, effort, peer=f"DALI {CUTMIX}")
+        yield _against(name, ours, theirs, xs, effort, target=target, peer=f"DALI {name}")
+    yield _against(FLOOR, idle, cutmix(side), xs, effort, peer=f"DALI {CUTMIX}")
     yield from _from_files(effort)
 
 
@@ -129,28 +138,34 @@ def source(images: Node, labels: Node, keys: Node) -> tuple[Node, ...]:
     return images.shape(), labels
 
 
-def _against(name: str, ours: Step, theirs: Step, x: torch.Tensor, effort: Effort, **given: Any) -> Row:
-    out = torch.empty_like(x)
-    pipes = {n: _fed(step, x) for n, step in (("ours", ours), ("theirs", theirs), ("source", source))}
-    seconds = race({"copy_": lambda: out.copy_(x)} | {n: p.run for n, p in pipes.items()}, effort)
+def _against(name: str, ours: Step, theirs: Step, xs: list[torch.Tensor], effort: Effort, **given: Any) -> Row:
+    turn = itertools.count()
+    pipes = {n: _fed(step, xs, turn) for n, step in (("ours", ours), ("theirs", theirs), ("source", source))}
+    out = torch.empty_like(xs[0])
+    copy = in_turn([partial(out.copy_, x) for x in xs], turn)
+    seconds = race({"copy_": copy} | {n: p.run for n, p in pipes.items()}, effort)
     net = {n: np.maximum(seconds[n] - np.nanmedian(seconds["source"]), 1e-6) for n in ("ours", "theirs")}
     whole = f"whole pipelines: {micros(seconds['ours']):.0f} and {micros(seconds['theirs']):.0f} µs"
-    given = {"name": name, "state": "HWC, less the source", "note": whole, **given}
-    return row(net | {"copy_": seconds["copy_"]}, x, section="hosts", **given)
+    given = {"name": name, "state": "HWC, less the source", "note": f"{whole}, {len(xs)} batches in turn", **given}
+    return row(net | {"copy_": seconds["copy_"]}, xs[0].movedim(-1, 1), section="hosts", **given)
 
 
-def _fed(step: Step, x: torch.Tensor) -> Any:
-    """A pipeline that is handed one batch again and again, and runs when it is asked to, without prefetching."""
+def _fed(step: Step, xs: list[torch.Tensor], turn: Iterator[int]) -> Any:
+    """A pipeline that is handed the batch whose turn it is, and runs when it is asked to, without prefetching."""
     from nvidia.dali import fn
     from nvidia.dali.pipeline import Pipeline
 
-    batch, n = x.movedim(1, -1).contiguous().numpy(), len(x)
+    arrays, n = [x.numpy() for x in xs], len(xs[0])
     classes, ids = np.arange(n, dtype=np.int32)[:, None], np.arange(n)[:, None]
     pipe: Any = Pipeline(n, THREADS, None, seed=0, exec_async=False, exec_pipelined=False, prefetch_queue_depth=1)
     with pipe:
         nodes = [
-            fn.external_source([values], cycle=True, no_copy=True, layout=layout)
-            for values, layout in ((batch, "HWC"), (classes, None), (ids, None))
+            fn.external_source(values, no_copy=True, layout=layout)
+            for values, layout in (
+                (lambda: arrays[next(turn) % len(arrays)], "HWC"),
+                (lambda: classes, None),
+                (lambda: ids, None),
+            )
         ]
         pipe.set_outputs(*step(nodes[0], nodes[1], nodes[2]))
     pipe.build()
@@ -169,10 +184,9 @@ def _from_files(effort: Effort) -> Iterator[Row]:
     }
     with tempfile.TemporaryDirectory() as folder:
         paths = photographs.write(Path(folder), effort.photographs)
-        batches = -(-len(paths) // BATCH)
         pipes = {name: _decoding(paths, step) for name, step in steps.items()}
-        turns = {name: lambda pipe=pipe: _pass(pipe, batches) for name, pipe in pipes.items()}
-        seconds = {name: undisturbed(s) / batches for name, s in passes(turns, effort).items()}
+        turns = {name: lambda pipe=pipe: _pass(pipe) for name, pipe in pipes.items()}
+        seconds = {name: undisturbed(s) / BATCHES for name, s in passes(turns, effort).items()}
         for name in steps:
             judged = name not in (NOTHING, AGAIN, FLOOR)
             yield Row(
@@ -189,7 +203,7 @@ def _decoding(paths: list[Path], step: Step) -> Any:
     from nvidia.dali import fn
     from nvidia.dali.pipeline import Pipeline
 
-    pipe: Any = Pipeline(BATCH, THREADS, None, seed=0)
+    pipe: Any = Pipeline(BATCH, THREADS, None, seed=0, prefetch_queue_depth=AHEAD)
     with pipe:
         jpegs, keys = fn.readers.file(
             files=[str(p) for p in paths], labels=list(range(len(paths))), random_shuffle=True, pad_last_batch=True
@@ -197,14 +211,21 @@ def _decoding(paths: list[Path], step: Step) -> Any:
         crops = fn.random_resized_crop(fn.decoders.image(jpegs), size=SIZE)
         pipe.set_outputs(*step(crops, keys % 10, keys))
     pipe.build()
+    pipe.schedule_run()  # the first time it asks for all batches ahead
+    for _ in range(AHEAD):
+        pipe.share_outputs()
+        pipe.release_outputs()
     return pipe
 
 
-def _pass(pipe: Any, batches: int) -> float:
-    """Seconds of a pass, once the batches that were prefetched in idle time are used up."""
-    for _ in range(2):
-        pipe.run()
+def _pass(pipe: Any) -> float:
+    """Seconds of a pass that begins and ends with nothing under way: what one prefetches would slow the next one."""
     start = time.perf_counter()
-    for _ in range(batches):
-        pipe.run()
+    for _ in range(AHEAD):
+        pipe.schedule_run()
+    for done in range(BATCHES):
+        pipe.share_outputs()
+        pipe.release_outputs()
+        if done + AHEAD < BATCHES:
+            pipe.schedule_run()
     return time.perf_counter() - start
