@@ -94,7 +94,7 @@ def representative(name: str, architecture: int) -> bool:
     first = (region, layout) == ("boxes", "contiguous")
     if architecture == 90:
         return (usual and (layout != "strided" or fill in ("constant", "source"))) or (first and where != "in place")
-    return (first and (usual or fill in ("constant", "uniform"))) or (
+    return (first and (usual or fill in ("constant", "uniform", "uniform of 200"))) or (
         usual and layout == "contiguous" and fill == "constant"
     )
 

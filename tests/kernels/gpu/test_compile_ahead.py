@@ -21,9 +21,11 @@ pytestmark = [
 def test_every_kernel_compiles_for_every_architecture(compiled):
     assert [f"{r['case']}: {r['error']}" for r in compiled if "error" in r] == []
     kernels = {"paint", "chain", "channel_means", "cell_means", "gather", "scatter", "merge", "spread", "soft_labels"}
+    fills = {r["case"].split(", ")[1] for r in compiled if r["kernel"] == "paint"}
     for architecture in (80, 90, 100):
         mine = [r for r in compiled if r["sm"] == architecture]
         assert {r["kernel"] for r in mine} == kernels
+        assert {r["case"].split(", ")[1] for r in mine if r["kernel"] == "paint"} == fills
         for kind in ("boxes", "blocks", "grid", "cells", "mask"):
             assert any(r["case"].startswith(f"{kind}, ") for r in mine)
 
