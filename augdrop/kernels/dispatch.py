@@ -111,6 +111,9 @@ def _target(x: Tensor, out: Tensor | None, inplace: bool, method: str) -> Tensor
         return x
     if out is None:
         return None
+    if not isinstance(out, Tensor):
+        got = type(out).__name__
+        raise fail(f"{method}: out", got=got, expected="a tensor", fix="Make it with torch.empty_like(x).")
     if inplace or out.shape != x.shape or out.dtype != x.dtype or out.device != x.device:
         raise fail(
             f"{method}: out",

@@ -77,9 +77,7 @@ class Selection:
         if self.order is not None:
             check_order(self.order)
         if self.numbering not in ("original", "compact"):
-            raise fail(
-                "Selection: numbering", got=self.numbering, expected="'original' or 'compact'", fix="Choose one."
-            )
+            raise fail("Selection: numbering", got=self.numbering, expected="original or compact", fix="Choose one.")
         if self.prefix < 0:
             raise fail("Selection: prefix", got=self.prefix, expected="0 or more", fix="A class token is 1.")
 

@@ -15,9 +15,9 @@ from augdrop.errors import fail
 from augdrop.fills import Partner
 from augdrop.regions.random_cells import TopCells, check_scores
 from augdrop.saliency import spectral_residual
-from augdrop.transforms.base import batch_size
 from augdrop.transforms.options import MixOptions
 from augdrop.transforms.regional import RegionalDropout
+from augdrop.transforms.shapes import batch_size
 
 
 class AttentiveCutMix(RegionalDropout):

@@ -19,7 +19,8 @@ from augdrop.plans import Plans, restrict
 from augdrop.rng import Draws
 from augdrop.samples import unpack
 from augdrop.samples.edge import is_plain
-from augdrop.transforms.base import Transform, unseen
+from augdrop.transforms.base import Transform
+from augdrop.transforms.shapes import unseen
 
 
 class _Composition(Transform):

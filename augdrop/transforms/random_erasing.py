@@ -11,9 +11,9 @@ from augdrop.checks import check_choice, check_range, check_whole
 from augdrop.citation import Citation
 from augdrop.fills import Fill, Noise
 from augdrop.regions.random_boxes import AreaBoxes
-from augdrop.transforms.base import batch_size
 from augdrop.transforms.options import Options
 from augdrop.transforms.regional import RegionalDropout
+from augdrop.transforms.shapes import batch_size
 
 _IMAGENET_MEAN = (0.4914, 0.4822, 0.4465)
 

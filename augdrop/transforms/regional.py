@@ -23,8 +23,9 @@ from augdrop.regions.base import Region
 from augdrop.rng import Draws, stream_key
 from augdrop.samples import edge
 from augdrop.transforms import single
-from augdrop.transforms.base import Transform, batch_size, unseen
+from augdrop.transforms.base import Transform
 from augdrop.transforms.options import MIX_OPTIONS, OPTIONS, MixOptions, advice
+from augdrop.transforms.shapes import batch_size, unseen
 
 
 class Sampler(Protocol):

@@ -23,6 +23,7 @@ REFUSED = {
     "out of another shape": (lambda x: {"out": x.new_empty(4, 1, *SIZE)}, "torch.empty_like"),
     "out of another dtype": (lambda x: {"out": x.double()}, "torch.empty_like"),
     "out and in place": (lambda x: {"out": x.clone(), "inplace": True}, "inplace=True as well"),
+    "out is no tensor": (lambda x: {"out": 3}, "got int; expected a tensor"),
     "out is x": (lambda x: {"out": x}, "memory of its own"),
     "out overlaps x": (
         lambda x: {"x": x[:, :1], "out": x[:, 1:2].as_strided(x[:, :1].shape, x.stride())},

@@ -161,7 +161,7 @@ def test_repr_names_what_matters():
         (lambda: Selection(torch.tensor([[0, 1]]), 4, order=torch.tensor([[0, 2]])), "each from 0 to 1 once"),
         (lambda: Selection(torch.tensor([[0, 1]]), 4, scores=torch.zeros(1, 2)), r"scores.*\(1, 4\)"),
         (lambda: Selection(torch.tensor([[0, 1]]), 4, sizes=torch.ones(1, 4)), r"sizes.*\(1, 2\)"),
-        (lambda: Selection(torch.tensor([[0, 1]]), 4, numbering="new"), "'original' or 'compact'"),  # type: ignore[arg-type]
+        (lambda: Selection(torch.tensor([[0, 1]]), 4, numbering="new"), "original or compact"),  # type: ignore[arg-type]
         (lambda: uneven().pad(1), "the most that a sample may keep"),
         (lambda: even().pad(13), "5 to 12"),
         (lambda: shuffled().pad(7), "ascending tokens"),

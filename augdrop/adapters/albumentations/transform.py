@@ -20,8 +20,9 @@ from augdrop.keys import resolve_one
 from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.samples import edge
-from augdrop.transforms.base import Shape, Transform
+from augdrop.transforms.base import Transform
 from augdrop.transforms.regional import RegionalDropout
+from augdrop.transforms.shapes import Shape
 
 
 class Draw(NamedTuple):

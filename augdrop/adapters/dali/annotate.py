@@ -12,8 +12,9 @@ from augdrop.adapters.follow import follow_classes
 from augdrop.annotations.members import check_frames
 from augdrop.plan import Plan
 from augdrop.plans import Plans
-from augdrop.transforms.base import Shape, Transform
+from augdrop.transforms.base import Transform
 from augdrop.transforms.composition import Compose
+from augdrop.transforms.shapes import Shape
 
 
 def steps(t: Transform, plan: Plan | Plans) -> Iterator[tuple[Transform, Plan | Plans]]:

@@ -25,7 +25,8 @@ from augdrop.errors import fail
 from augdrop.keys import Ids
 from augdrop.plan import Plan
 from augdrop.plans import Plans, plan_from_dict
-from augdrop.transforms.base import Shape, Transform
+from augdrop.transforms.base import Transform
+from augdrop.transforms.shapes import Shape
 
 Params = dict[str, Tensor]
 WHERE = "to_kornia"
