@@ -74,7 +74,7 @@ SECTIONS: dict[str, tuple[str, str, tuple[Column, ...]]] = {
     "hosts": (
         "Inside other libraries",
         "AugDrop's stage in a host's own pipeline, against the host's own operator there; below 1 we are faster. The "
-        "cost is what a stage adds to a pipeline that reads JPEG files, in the fastest quarter of 25 passes by turns; "
+        "cost is what a stage adds to a pipeline that reads JPEG files, as the median of 25 rounds of passes by turns; "
         "what the same pipeline seems to cost once more is what this cannot tell apart.",
         (
             NAME,

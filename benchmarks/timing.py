@@ -18,7 +18,9 @@ _LONG_ENOUGH = 2e-3
 _SLOW = 0.1
 """Calls slower than this are not warmed up again in each round: what a cache saves them is nothing."""
 _PAST_CACHES = 1 << 28
-"""Bytes of batches that come by before the first comes again."""
+"""Bytes of batches that come by before the first comes again …"""
+_MANY = 28
+"""… but for small batches, of which so many do."""
 
 
 class Effort(NamedTuple):
@@ -109,7 +111,7 @@ def images(shape: Shape, dtype: torch.dtype) -> torch.Tensor:
 def batches(shape: Shape, dtype: torch.dtype) -> list[torch.Tensor]:
     """So many batches that none is in the caches when its turn comes again; of a single image, just decoded, one."""
     x = images(shape, dtype)
-    many = 1 if len(shape) == 3 else max(2, -(-_PAST_CACHES // x.nbytes))
+    many = 1 if len(shape) == 3 else min(_MANY, max(2, -(-_PAST_CACHES // x.nbytes)))
     return [x, *(x.clone() for _ in range(many - 1))]
 
 
