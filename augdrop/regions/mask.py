@@ -56,7 +56,7 @@ class Mask(Region):
         if pixels.is_cpu and not isinstance(pixels, FakeTensor):
             bits = torch.from_numpy(np.packbits(flat.numpy(), 1, "little"))
         else:
-            bits = (flat.unflatten(1, (-1, 8)) << torch.arange(8, device=pixels.device)).sum(2).to(torch.uint8)
+            bits = (flat.view(torch.uint8).unflatten(1, (-1, 8)) << _places(pixels)).sum(2, dtype=torch.uint8)
         return cls((size[0], size[1]), bits)
 
     def mask(self) -> Tensor:
@@ -64,7 +64,7 @@ class Mask(Region):
         if bits.is_cpu and not isinstance(bits, FakeTensor):
             flat = torch.from_numpy(np.unpackbits(bits.numpy(), 1, h * w, "little"))
         else:
-            flat = (bits[:, :, None] >> torch.arange(8, device=bits.device) & 1).flatten(1)[:, : h * w]
+            flat = (bits[:, :, None] >> _places(bits) & 1).flatten(1)[:, : h * w]
         return flat.view(-1, h, w) != 0
 
     def packed(self) -> tuple[int, Tensor, Tensor]:
@@ -73,6 +73,11 @@ class Mask(Region):
 
     def rescale(self, height: int, width: int) -> Mask:
         return resample(self, height, width)
+
+
+def _places(beside: Tensor) -> Tensor:
+    """The places of a byte's bits, as bytes: wider numbers would take eight times an image's memory on a device."""
+    return torch.arange(8, dtype=torch.uint8, device=beside.device)
 
 
 def room(height: int, width: int) -> int:
