@@ -44,6 +44,15 @@ def _pair(order_draw, ring, alone, partner, lead):
         start = end
 
 
+@njit(cache=True, nogil=True)
+def ends(partner):
+    """The first and the last of some positions: a batch must have both."""
+    first = last = partner[0]
+    for other in partner:
+        first, last = min(first, other), max(last, other)
+    return first, last
+
+
 def dataset_partners(draws: Draws, length: int) -> np.ndarray:
     """For each key a partner among ``length`` items, int64 ``[B]``; never the item whose index is the key."""
     u = draws.uniforms(2, first=1)[:, 1]

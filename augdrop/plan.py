@@ -14,7 +14,7 @@ from augdrop import fills, regions
 from augdrop.errors import AugDropError, fail
 from augdrop.fills import Fill
 from augdrop.lazy import Lazy
-from augdrop.pairing import write_order
+from augdrop.pairing import ends, write_order
 from augdrop.regions.base import Region
 from augdrop.serialize import decode, encode
 
@@ -157,12 +157,11 @@ class Plan(Lazy):
         partner = self.partner
         if partner is None or not len(partner):
             return None
+        if partner.is_cpu:
+            return ends(partner.numpy())
         if partner.is_cuda and "_reach" not in vars(self):
-            vars(self)["_reach"] = tuple(int(v) for v in partner.aminmax())
-        if not partner.is_cpu:
-            return vars(self).get("_reach")
-        first, last = partner.aminmax()
-        return int(first), int(last)
+            vars(self)["_reach"] = ends(partner.cpu().numpy())
+        return vars(self).get("_reach")
 
     def _order_for_writing(self) -> Tensor:
         """`order`; all zeros where partners lie in another batch, which nobody overwrites."""

@@ -6,6 +6,7 @@ float64, with one rounding after each operation: the reference backend does the 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from numba import njit, types
 from numba.extending import overload
@@ -31,7 +32,8 @@ def weights(opacity: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, to
 @njit(nogil=True)
 def blend(job, out, wide, from_saved, b, t, c, y0, y1, spans, n, scratch):
     """Paint runs by mixing them with another image, in type ``wide``."""
-    own, other = pointer(job.own, wide)[b], pointer(job.other, wide)[b]
+    opacity = pointer(job.opacity, np.float64)[b]
+    own, other = wide(1 - opacity), wide(opacity)
     k, o = job.interleaved, place(job, b, t, c, y0, 0)
     i = b * job.x_sample + t * job.x_frame + c * job.x_channel + y0 * job.x_row
     source, stride = source_at(job, out, from_saved, b, t, c, y0)

@@ -5,6 +5,7 @@ Fills that only move bytes share one compilation for every dtype of an item size
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from augdrop.kernels import noise, threads
-from augdrop.kernels.blend import weights, working_type
+from augdrop.kernels.blend import working_type
 from augdrop.kernels.blur import weights as blur_weights
 from augdrop.kernels.job import Job, Kernel
 from augdrop.kernels.layout import layout
@@ -60,7 +61,6 @@ def apply(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> bo
 
 def ready(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> Task | None:
     """Everything that `apply` does but the work itself."""
-    b, t, c, h, w = x.shape
     inplace, how = out is x, how.drawn(x, noise.words_compiled)
     computed = how.opacity is not None or how.cells is not None
     if computed and x.dtype not in SCALARS:
@@ -68,28 +68,23 @@ def ready(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> Ta
     kind, params, bits = region.packed()
     if inplace and how.opacity is not None and (kind == BLOCKS or (kind == BOXES and params.shape[1] > 1)):
         return None  # a pixel under two boxes would be mixed twice
-    lie = layout(x)
-    if lie is None:
+    shape, strides = x.shape, x.stride()
+    b, t, c, h, w = shape
+    job = _lying(shape, strides, strides if inplace else out.stride())
+    if job is None:
         return None
-    k = lie.interleaved
-    job = Job(samples=b, copy=not inplace, frames=t, channels=1 if k > 1 else c, height=h, width=w, interleaved=k)
-    job.x, job.x_sample, job.x_frame, job.x_channel, job.x_row, _ = x.data_ptr(), *lie
-    lie = lie if inplace else layout(out)
-    if lie is None or lie.interleaved != k:
-        return None
-    job.out, job.out_sample, job.out_frame, job.out_channel, job.out_row, _ = out.data_ptr(), *lie
+    job = Job.from_buffer_copy(job)
+    job.x, job.out, job.copy = x.data_ptr(), out.data_ptr(), not inplace
     job.kind, job.params, job.n_params = kind, params.data_ptr(), params.numel() // b
     job.bits, (job.bit_samples, job.bit_rows, job.bit_columns) = bits.data_ptr(), bits.shape
     keep = [hit := hit.contiguous(), params, bits]
     job.hit, order, chained = hit.data_ptr(), in_order(b), False
     if how.source is not None and how.index is not None:
-        lie = layout(how.source)
-        if lie is None or lie.interleaved != k:
+        lie = layout(shape, how.source.stride())
+        if lie is None or lie.interleaved != job.interleaved:
             return None
-        job.fill, job.source, job.source_sample, job.source_frame, job.source_channel, job.source_row, _ = (
-            *(SOURCE, how.source.data_ptr()),
-            *lie,
-        )
+        job.fill, job.source = SOURCE, how.source.data_ptr()
+        job.source_sample, job.source_frame, job.source_channel, job.source_row, _ = lie
         keep += [index := how.index.contiguous()]
         job.index = index.data_ptr()
         chained = inplace and how.source is x
@@ -99,14 +94,13 @@ def ready(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> Ta
             keep += [saved := torch.empty(t * c * h * w if order[:, 1].any() else 0, dtype=x.dtype)]
             job.saved = saved.data_ptr()
         if how.opacity is not None:
-            own, other = weights(how.opacity.contiguous(), x.dtype)
-            keep += [own, other]
-            job.fill, job.own, job.other = BLEND, own.data_ptr(), other.data_ptr()
+            keep += [opacity := how.opacity.contiguous()]
+            job.fill, job.opacity = BLEND, opacity.data_ptr()
     else:
         keep += _fill(job, how)
     size = x.numel() * x.element_size()
     # Whole lines of elements must be able to begin where lines of memory do.
-    whole = job.out_row == w * k and job.out % x.element_size() == 0
+    whole = job.out_row == w * job.interleaved and job.out % x.element_size() == 0
     job.stream = job.copy and size > _NEAR and whole
     job.select = _selects(job, how.table)
     keep.append(order)
@@ -119,6 +113,19 @@ def ready(x: Tensor, out: Tensor, region: Region, hit: Tensor, how: Paint) -> Ta
     job.units = -(-b // job.group) * job.slabs
     word, wide = (SCALARS[x.dtype], WIDE[working_type(x.dtype)]) if computed else (_WORDS[x.element_size()], None)
     return Task(job, kernel(word, wide), n, keep)
+
+
+@lru_cache(256)
+def _lying(shape: tuple[int, ...], strides: tuple[int, ...], to: tuple[int, ...]) -> Job | None:
+    """A job that knows the shape of images, and by strides how they lie and how their results do; to be copied."""
+    lie, target = layout(shape, strides), layout(shape, to)
+    if lie is None or target is None or lie.interleaved != target.interleaved:
+        return None
+    (b, t, c, h, w), k = shape, lie.interleaved
+    job = Job(samples=b, frames=t, channels=1 if k > 1 else c, height=h, width=w, interleaved=k)
+    job.x_sample, job.x_frame, job.x_channel, job.x_row, _ = lie
+    job.out_sample, job.out_frame, job.out_channel, job.out_row, _ = target
+    return job
 
 
 def _selects(job: Job, table: Tensor | None) -> bool:

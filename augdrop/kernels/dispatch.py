@@ -139,15 +139,14 @@ def _expanded(x: Tensor) -> bool:
 
 def _source(x: Tensor, target: Tensor | None, source: Tensor | None, plan: Plan) -> Tensor | None:
     """Check whom the partners come from."""
-    donors = x if source is None else source
-    if (donors.shape[1:], donors.dtype, donors.device) != (x.shape[1:], x.dtype, x.device):
+    if source is not None and (source.shape[1:], source.dtype, source.device) != (x.shape[1:], x.dtype, x.device):
         raise fail(
             f"{plan.method}: source",
-            got=f"{tuple(donors.shape)} {donors.dtype} on {donors.device}",
+            got=f"{tuple(source.shape)} {source.dtype} on {source.device}",
             expected=f"images like {tuple(x.shape)} {x.dtype} on {x.device}",
             fix="Partners are pasted as they are.",
         )
-    reach, count = plan.reach, len(donors) if x.ndim > 3 else 1
+    reach, count = plan.reach, 1 if x.ndim == 3 else len(x if source is None else source)
     if reach is not None and (reach[0] < 0 or reach[1] >= count):
         raise fail(
             f"{plan.method}: partner",

@@ -21,7 +21,7 @@ _WHOLE = (
     *("hit", "order", "index", "saved"),
     *("fill", "table", "table_samples", "table_boxes", "table_channels"),
     *("keys", "form", "normal", "narrow", "low", "high", "quantiles"),
-    *("own", "other"),
+    "opacity",
     *("cells", "factor", "cell_rows", "cell_columns", "y_weights", "x_weights"),
 )
 
@@ -40,7 +40,7 @@ class Job(ctypes.Structure):
     * ``hit``: bool ``[B]``; ``order``: int64 ``[B, 3]``, see `augdrop.kernels.order`; ``index``: int64 ``[B]``, whom to
       copy from; ``saved``: room for one sample put aside.
     * ``fill``: which of `augdrop.kernels.painter`'s fills. ``table``: its colours. ``keys`` … ``second``: its noise.
-    * ``own``, ``other``: weights ``[B]`` of a blend. ``cells`` … ``x_weights``: a blur.
+    * ``opacity``: float64 ``[B]``, of a blend. ``cells`` … ``x_weights``: a blur.
     """
 
     _fields_ = [*((name, ctypes.c_int64) for name in _WHOLE), ("first", ctypes.c_double), ("second", ctypes.c_double)]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
-
-import torch
 
 
 class Layout(NamedTuple):
@@ -17,10 +16,10 @@ class Layout(NamedTuple):
     interleaved: int
 
 
-def layout(x: torch.Tensor) -> Layout | None:
-    """The layout of ``x [B, T, C, H, W]``, or None where rows are not dense (then plain torch does the work)."""
-    c, w = x.shape[2], x.shape[4]
-    sample, frame, channel, row, column = x.stride()
+def layout(shape: Sequence[int], strides: Sequence[int]) -> Layout | None:
+    """The layout of images ``[B, T, C, H, W]``, or None where rows are not dense (then plain torch does the work)."""
+    c, w = shape[2], shape[4]
+    sample, frame, channel, row, column = strides
     if (column == 1 or w == 1) and not (channel == 1 and c > 1 and w == 1):
         return Layout(sample, frame, channel, row, 1)
     if channel == 1 and (column == c or w == 1):

@@ -104,7 +104,7 @@ def sum_in_order(x: Tensor, dim: int) -> Tensor:
 
 
 def _job(x: Tensor, hit: Tensor, result: Tensor) -> Job | None:
-    shape = layout(x) if x.device.type == "cpu" and x.dtype in SCALARS else None
+    shape = layout(x.shape, x.stride()) if x.device.type == "cpu" and x.dtype in SCALARS else None
     if shape is None:
         return None
     b, t, c, h, w = x.shape
