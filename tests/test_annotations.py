@@ -72,7 +72,7 @@ policies = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), policy=policies, masks=st.booleans())
 def test_erasing_against_counted_cells(seed, policy, masks):
     rng = np.random.default_rng(seed)
@@ -118,7 +118,7 @@ def check_points(before, after, flags, dropped, imported, policy):
             assert new == ([0, 0, 0] if hidden else old)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), policy=policies, masks=st.booleans(), elsewhere=st.booleans())
 def test_mixing_against_counted_cells(seed, policy, masks, elsewhere):
     rng = np.random.default_rng(seed)

@@ -65,7 +65,7 @@ pairings = st.integers(1, 9).flatmap(
 )
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=500, derandomize=True)
 @given(pairings)
 def test_the_order_of_writing_never_reads_what_was_written(pairing):
     partner, hit = (np.array(v) for v in pairing)
@@ -74,7 +74,7 @@ def test_the_order_of_writing_never_reads_what_was_written(pairing):
     assert carry_out(order.tolist(), partner, hit) == [("of", partner[i]) if hit[i] else i for i in range(len(partner))]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(pairings)
 def test_the_order_of_reading_has_everyone_once(pairing):
     partner, hit = (np.array(v) for v in pairing)

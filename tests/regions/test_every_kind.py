@@ -128,7 +128,7 @@ def overlap(mask, x0, y0, x1, y1):
     return total
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(st.sampled_from(sorted(REGIONS[20, 31])), st.lists(st.tuples(*[eighths] * 4), min_size=1, max_size=4), st.data())
 def test_covered_and_visible_share_are_exact(name, corners, choose):
     region = REGIONS[20, 31][name]
@@ -147,7 +147,7 @@ def test_covered_and_visible_share_are_exact(name, corners, choose):
         assert share[i].item() == pytest.approx(1 - expected / area if area else 0, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(st.sampled_from(sorted(REGIONS[33, 17])), st.tuples(st.floats(-3, 20), st.floats(-3, 36)), st.data())
 def test_contains_asks_the_pixel_under_a_point(name, point, choose):
     region = REGIONS[33, 17][name]

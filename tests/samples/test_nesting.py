@@ -59,7 +59,7 @@ def test_several_inputs_come_back_as_a_tuple():
     assert same(run(images(2), torch.tensor([0, 1])), (erased(images(2)), torch.tensor([0, 1])))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(order=st.permutations(list(sample())))
 def test_any_order_of_keys(order):
     given_samples = [{key: sample(seed)[key] for key in order} for seed in (0, 1)]
