@@ -34,10 +34,10 @@ OUT, IN_PLACE = "out=", "in place"
 PER_PIXEL = "bounded by the generator"
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
-    "RandomErasing": {"fill=0": {"fill": 0}},
+    "RandomErasing": {"fill=0": {"fill": 0}, "fill=0, the paper's p": {"fill": 0, "p": 0.5}},
     "GridMask": {"rotate=1": {"rotate": 1}},
 }
-"""Parameters besides a method's defaults that get rows of their own, for they have targets of their own."""
+"""Parameters that get rows of their own; all other rows have a method's defaults, but for p, which is 1."""
 
 FILLS: dict[str, Any] = {
     "0": 0,
@@ -69,7 +69,7 @@ def subjects() -> Iterator[Subject]:
         else:
             yield Subject(name, transform, note=PER_PIXEL if noisy(transform) else "")
         for label, parameters in VARIANTS.get(name, {}).items():
-            yield Subject(f"{name} ({label})", cls(p=1.0, seed=0, **parameters))
+            yield Subject(f"{name} ({label})", cls(**{"p": 1.0, "seed": 0, **parameters}))
 
 
 def _scores(x: Tensor) -> Tensor:
