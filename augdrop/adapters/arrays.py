@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augdrop.adapters.checks import check_distinct, check_layout, named
+from augdrop.adapters.checks import check_distinct, check_layout, check_transform, named
 from augdrop.checks import check_choice
 from augdrop.errors import fail
 from augdrop.samples import edge, roles
@@ -21,10 +21,7 @@ class ArrayStage:
     """A transform on arrays; made by `to_arrays`."""
 
     def __init__(self, transform: Transform, layout: str) -> None:
-        if not isinstance(transform, Transform):
-            raise fail(
-                "to_arrays", got=type(transform).__name__, expected="an AugDrop transform", fix="Such as ad.Cutout(16)."
-            )
+        check_transform("to_arrays", transform)
         check_choice("to_arrays: layout", layout, ("NHWC", "NCHW"))
         self.transform, self.layout = transform, layout
 

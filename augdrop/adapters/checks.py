@@ -1,4 +1,4 @@
-"""Checks that several adapters share: where the channels are, whether keys repeat, and whose error it is."""
+"""Checks that adapters share: what a transform is, where channels are, whether keys repeat, and whose error it is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from augdrop.errors import AugDropError, fail
+from augdrop.transforms.base import Transform
 
 
 class named:
@@ -32,6 +33,13 @@ class named:
         if isinstance(error, AugDropError):
             own = str(error).startswith(f"{self.where}: ")
             raise type(error)(f"{'' if own else self.where + ': '}{error}".rstrip()) from None
+
+
+def check_transform(where: str, transform: Any) -> None:
+    """Raise unless it is one of AugDrop's."""
+    if not isinstance(transform, Transform):
+        got, fix = type(transform).__name__, "Such as ad.Cutout(16)."
+        raise fail(where, got=got, expected="an AugDrop transform", fix=fix)
 
 
 def check_layout(where: str, shape: Sequence[int], layout: str) -> None:

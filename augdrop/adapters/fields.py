@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from augdrop.adapters.checks import check_distinct, check_layout, named
+from augdrop.adapters.checks import check_distinct, check_layout, check_transform, named
 from augdrop.errors import fail
 from augdrop.keys import key_of
 from augdrop.samples import roles
@@ -87,6 +87,27 @@ class Fields:
             ids = np.array([key_of(name) if isinstance(name, (str, bytes)) else name for name in ids.tolist()])
         check_distinct("keys", ids, self.repair)
         return ids
+
+
+class FieldStage:
+    """A function of samples or batches that shows a transform some of their entries.
+
+    Args:
+        transform: any AugDrop transform.
+        fields: which entries.
+    """
+
+    def __init__(self, transform: Transform, fields: Fields) -> None:
+        check_transform(fields.where, transform)
+        self.transform, self.fields = transform, fields
+
+    def __call__(self, sample: Any) -> Any:
+        """The sample or batch after the transform."""
+        return self.fields.transformed(self.transform, sample)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of samples that carry none, also in workers that already run."""
+        self.transform.set_epoch(epoch)
 
 
 def _has(sample: Any, name: Name) -> bool:

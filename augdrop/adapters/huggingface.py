@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from augdrop.adapters.checks import check_layout, named
+from augdrop.adapters.checks import check_layout, check_transform, named
 from augdrop.adapters.extras import require
-from augdrop.adapters.fields import Fields
+from augdrop.adapters.fields import Fields, FieldStage
 from augdrop.datasets import Keyed, keyed
 from augdrop.errors import fail
 from augdrop.keys import key_of
@@ -63,8 +63,7 @@ def to_transformers(t: Transform, train_dataset: Any, collate_fn: Callable[..., 
     require("transformers", extra="transformers", least="4.46")
     from transformers import TrainerCallback, default_data_collator
 
-    if not isinstance(t, Transform):
-        raise fail("to_transformers", got=type(t).__name__, expected="an AugDrop transform", fix="Such as ad.CutMix().")
+    check_transform("to_transformers", t)
     own = t.label_options()
     if own is not None and own["form"] == "pairs":
         raise fail("to_transformers", got="targets='pairs'", expected="soft targets", fix="Leave targets= out.")
@@ -243,19 +242,13 @@ def to_datasets(
         ((32, 32, 3), torch.Size([4]), [7, 8, 9, 10])
     """
     require("datasets", extra="datasets", least="2.14")
-    if not isinstance(t, Transform):
-        raise fail("to_datasets", got=type(t).__name__, expected="an AugDrop transform", fix="Such as ad.CutMix().")
     return Rows(t, Fields("to_datasets", image, label, masks, boxes, keypoints, key))
 
 
-class Rows:
+class Rows(FieldStage):
     """A function of a dict of lists; made by `to_datasets`."""
 
-    def __init__(self, t: Transform, fields: Fields) -> None:
-        self.transform, self.fields = t, fields
-
     def __call__(self, rows: Mapping[str, Any]) -> Any:
-        """The rows after the transform."""
         fields = self.fields
         if fields.key is None and "key" in rows:
             fields = dataclasses.replace(fields, key="key")
@@ -269,7 +262,3 @@ class Rows:
                     fix="Convert the column first, for a list does not say what its numbers are.",
                 )
         return fields.transformed(self.transform, rows)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, also in DataLoader workers that already run."""
-        self.transform.set_epoch(epoch)

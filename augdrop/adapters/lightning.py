@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from augdrop.adapters.checks import named
+from augdrop.adapters.checks import check_transform, named
 from augdrop.adapters.extras import require
 from augdrop.datasets import Keyed
 from augdrop.errors import fail
@@ -51,8 +51,7 @@ def to_lightning(t: Transform, module: Any = None) -> Any:
         ...         images, targets = batch
         >>> net = ad.to_lightning(ad.GridMask(), LightningModule())
     """
-    if not isinstance(t, Transform):
-        raise fail("to_lightning", got=type(t).__name__, expected="an AugDrop transform", fix="Such as ad.CutMix().")
+    check_transform("to_lightning", t)
     if module is None:
         return type("AugDropHooks", (Hooks,), {"augdrop": t})
     if isinstance(module, type) or not hasattr(module, HOOK):

@@ -7,32 +7,25 @@ from typing import Any
 import numpy as np
 
 from augdrop.adapters.extras import require
-from augdrop.adapters.fields import Fields
+from augdrop.adapters.fields import Fields, FieldStage
 from augdrop.errors import fail
 from augdrop.transforms.base import Transform
 
 require("ray", extra="ray", least="2.9")
 
 
-class RayStage:
+class RayStage(FieldStage):
     """A function from batches to batches; made by `to_ray`.
 
     As a class, for actors: ``dataset.map_batches(RayStage, fn_constructor_args=(t, fields), concurrency=2)``.
     """
-
-    def __init__(self, transform: Transform, fields: Fields) -> None:
-        if not isinstance(transform, Transform):
-            raise fail(
-                "to_ray", got=type(transform).__name__, expected="an AugDrop transform", fix="Such as ad.Cutout(16)."
-            )
-        self.transform, self.fields = transform, fields
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(batch, dict) or not all(isinstance(column, np.ndarray) for column in batch.values()):
             raise fail("to_ray", got=type(batch).__name__, expected="a dict of arrays", fix='Use batch_format="numpy".')
         # Columns of several shapes are arrays of objects, which to the core are lists.
         lists = {name: list(c) if _is_ragged(c) else c for name, c in batch.items()}
-        out = self.fields.transformed(self.transform, lists)
+        out = super().__call__(lists)
         return {name: _column(value) if isinstance(value, list) else value for name, value in out.items()}
 
 

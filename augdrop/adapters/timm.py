@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from augdrop import labels
-from augdrop.adapters.checks import check_layout, named
+from augdrop.adapters.checks import check_layout, check_transform, named
 from augdrop.adapters.extras import require
 from augdrop.datasets import collate
 from augdrop.errors import fail
@@ -68,8 +68,7 @@ class TimmStage(FastCollateMixup):
     """
 
     def __init__(self, t: Transform, num_classes: int | None, label_smoothing: float | None, num_splits: int) -> None:
-        if not isinstance(t, Transform):
-            raise fail("to_timm", got=type(t).__name__, expected="an AugDrop transform", fix="Such as ad.CutMix().")
+        check_transform("to_timm", t)
         if t.uses_boxes:
             raise fail("to_timm", got=t, expected="a method without object boxes", fix="timm's batches have none.")
         own = t.label_options()

@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from augdrop.adapters.extras import require
-from augdrop.adapters.fields import Fields, Name
-from augdrop.errors import fail
+from augdrop.adapters.fields import Fields, FieldStage, Name
 from augdrop.transforms.base import Transform
 
 require("webdataset", extra="webdataset", least="0.2.86")
-
-
-class WebDatasetStage:
-    """A function of samples or batches, for ``.map``; made by `to_webdataset`."""
-
-    def __init__(self, transform: Transform, fields: Fields) -> None:
-        if not isinstance(transform, Transform):
-            raise fail(
-                "to_webdataset",
-                got=type(transform).__name__,
-                expected="an AugDrop transform",
-                fix="Such as ad.Cutout(16).",
-            )
-        self.transform, self.fields = transform, fields
-
-    def __call__(self, sample: Any) -> Any:
-        return self.fields.transformed(self.transform, sample)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of samples that carry none, also in workers that already run."""
-        self.transform.set_epoch(epoch)
 
 
 def to_webdataset(
@@ -43,7 +19,7 @@ def to_webdataset(
     keypoints: Name | None = None,
     key: Name | None = "__key__",
     epoch: Name | None = "__epoch__",
-) -> WebDatasetStage:
+) -> FieldStage:
     """Any AugDrop transform as a stage for ``.map``: of samples or, for mixes, of batches after ``.batched``.
 
     A sample's drop goes by its ``__key__`` (`augdrop.key_of`), so shards, workers, shuffling and batches do not matter;
@@ -77,6 +53,4 @@ def to_webdataset(
         [(4, 8), (4, 8)]
     """
     repair = "Make names longer, or pass key=None if samples are drawn with replacement."
-    return WebDatasetStage(
-        transform, Fields("to_webdataset", image, label, masks, boxes, keypoints, key, epoch, repair)
-    )
+    return FieldStage(transform, Fields("to_webdataset", image, label, masks, boxes, keypoints, key, epoch, repair))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
+from augdrop.adapters.checks import check_transform
 from augdrop.adapters.extras import require
 from augdrop.annotations.members import each
 from augdrop.errors import fail
@@ -65,8 +66,7 @@ def to_albumentations(transform: Transform, p: float = 1.0) -> AugDrop:
         >>> bool((out == ad.Cutout(8, seed=0)({"image": image}, keys=17)["image"]).all())
         True
     """
-    if not isinstance(transform, Transform):
-        raise fail(WHERE, got=type(transform).__name__, expected="an AugDrop transform", fix="Such as ad.Cutout(16).")
+    check_transform(WHERE, transform)
     if transform.mixes:
         raise fail(
             WHERE,

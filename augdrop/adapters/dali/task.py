@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from augdrop import annotations
-from augdrop.adapters.checks import named
+from augdrop.adapters.checks import check_transform, named
 from augdrop.adapters.dali import annotate
 from augdrop.adapters.dali.boxes import Geometry
 from augdrop.adapters.dali.decide import Decider, no_scores
@@ -32,10 +32,7 @@ class Task:
     """A transform with the options of `to_dali`: routes, plans, and what follows from them beside the pixels."""
 
     def __init__(self, transform: Transform, route: str | None, geometry: Geometry, padded: bool) -> None:
-        if not isinstance(transform, Transform):
-            raise fail(
-                "to_dali", got=type(transform).__name__, expected="an AugDrop transform", fix="See augdrop.METHODS."
-            )
+        check_transform("to_dali", transform)
         if route not in (None, *ROUTES):
             raise fail("to_dali: route", got=repr(route), expected="a route", fix=nearest(str(route), ROUTES))
         geometry.check(wanted=False)

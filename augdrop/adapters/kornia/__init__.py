@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from augdrop.adapters.checks import check_transform
 from augdrop.adapters.extras import require
 from augdrop.errors import fail
 from augdrop.transforms.base import Transform
@@ -58,8 +59,7 @@ def to_kornia(transform: Transform, *, keepdim: bool = False, data_keys: Sequenc
         >>> bool((x == ad.GridMask((8, 16), seed=0)(torch.ones(2, 3, 32, 32), keys=[7, 8])).all())
         True
     """
-    if not isinstance(transform, Transform):
-        raise fail(WHERE, got=type(transform).__name__, expected="an AugDrop transform", fix="Such as ad.Cutout(16).")
+    check_transform(WHERE, transform)
     if transform.uses_boxes:
         raise fail(
             WHERE,
