@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, MutableMapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset, IterableDataset, default_collate
 
 from augdrop.errors import fail
-from augdrop.kernels.dispatch import apply
 from augdrop.keys import keys
 from augdrop.pairing import dataset_partners
-from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.transforms.base import Transform
 
+NO_EPOCH = -1
+"""The epoch of items whose data set was told none: then that of the transform counts."""
+
 
 class Keyed(NamedTuple):
-    """An item with its key and epoch beside it; `collate` takes them off again."""
+    """An item with its key and epoch (`NO_EPOCH`: none was set) beside it; `collate` takes them off again."""
 
     item: Any
     key: int
     epoch: int
+
+
+def told(epochs: Any) -> Any:
+    """The epochs of `Keyed` items, or None where none was set."""
+    return None if np.min(np.asarray(epochs), initial=0) == NO_EPOCH else epochs
 
 
 class keyed(Dataset):
@@ -50,16 +57,18 @@ class keyed(Dataset):
     """
 
     def __init__(self, dataset: Any, attach: bool = False) -> None:
-        if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        # An IterableDataset has indices by inheritance, and raises when it is asked for one.
+        stream = isinstance(dataset, IterableDataset)
+        if stream or not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise fail(
                 "keyed", got=type(dataset).__name__, expected="a data set with indices", fix="Key streams by ad.keys()."
             )
         self.dataset, self.attach = dataset, attach
         # In shared memory, for workers that are already running.
-        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._epoch = torch.full((1,), NO_EPOCH).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, also for persistent workers."""
+        """Set the epoch, also for persistent workers. Until then that of the transforms counts."""
         self._epoch[0] = epoch
 
     @property
@@ -78,7 +87,7 @@ class keyed(Dataset):
         index = int(index)
         index = index + len(self) if index < 0 else index
         epoch = int(self._epoch.item())
-        with keys(index, epoch):
+        with keys(index, told(epoch)):
             item = self.dataset[index]
         return Keyed(item, index, epoch) if self.attach else item
 
@@ -106,7 +115,7 @@ class collate:
         if not items or not isinstance(items[0], Keyed):
             return self._call(self.collate_fn(items))
         ids, epochs = (torch.tensor([getattr(i, name) for i in items]) for name in ("key", "epoch"))
-        with keys(ids, epochs):
+        with keys(ids, told(epochs)):
             return self._call(self.collate_fn([i.item for i in items]))
 
     def _call(self, batch: Any) -> Any:
@@ -154,9 +163,12 @@ class mixed(Dataset):
         index %= len(self)
         draws = self.transform.draws(1, [index])
         (x, y), (px, py) = self._pair(index), self._pair(int(dataset_partners(draws, len(self))[0]))
-        plan = _decisive(self.transform.decide(x, draws, partners=px))
+        plan = self.transform.decide(x, draws, partners=px)
+        if isinstance(plan, Plans) and plan.kind == "chain":
+            fix = "Erase in the data set's own transform."
+            raise fail("mixed", got="a Compose", expected="one method, or a OneOf of methods", fix=fix)
         target = self.transform.mix_labels(y, plan, x, py)
-        x = apply(x, plan, source=None if plan.partner is None else px)
+        x = self.transform.apply(x, plan, source=px)
         return x[0], tuple(t[0] for t in target) if isinstance(target, tuple) else target[0]
 
     def _pair(self, index: int) -> tuple[Tensor, Tensor]:
@@ -171,13 +183,3 @@ class mixed(Dataset):
                 fix="Turn images into tensors in the data set; mix dicts in batches, by collate.",
             )
         return item[0].as_subclass(Tensor)[None], torch.as_tensor(item[1])[None]
-
-
-def _decisive(plan: Plan | Plans) -> Plan:
-    """The plan of a single sample; of a choice one member hits it, or none."""
-    while isinstance(plan, Plans):
-        if plan.kind == "chain":
-            fix = "Erase in the data set's own transform."
-            raise fail("mixed", got="a Compose", expected="one method, or a OneOf of methods", fix=fix)
-        plan = next((p for p in plan.plans if bool(p.hit.any())), plan.plans[0])
-    return plan

@@ -33,14 +33,14 @@ class Plans:
     def __len__(self) -> int:
         return max(len(p) for p in self.plans)
 
-    def _spread(self, values: Tensor) -> Tensor:
+    def spread(self, values: Tensor) -> Tensor:
         """A member's values for each sample, for as many frames as other members have plans for."""
         return values if len(values) == len(self) else values.repeat_interleave(len(self) // len(values), 0)
 
     @property
     def hit(self) -> Tensor:
         """bool ``[B]``: is the sample hit by any member?"""
-        return torch.stack([self._spread(p.hit) for p in self.plans]).any(0)
+        return torch.stack([self.spread(p.hit) for p in self.plans]).any(0)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -48,7 +48,7 @@ class Plans:
 
     def mask(self) -> Tensor:
         """bool ``[B, H, W]``, True where any member drops or replaces."""
-        return torch.stack([self._spread(p.mask()) for p in self.plans]).any(0)
+        return torch.stack([self.spread(p.mask()) for p in self.plans]).any(0)
 
     def area(self) -> Tensor:
         """Pixels dropped or replaced by any member, int64 ``[B]``."""
@@ -57,7 +57,7 @@ class Plans:
     @property
     def lam(self) -> Tensor:
         """Each sample's own share, float64 ``[B]``: of a choice that of the chosen member, of a chain the product."""
-        return torch.stack([self._spread(p.lam) for p in self._told()]).prod(0)
+        return torch.stack([self.spread(p.lam) for p in self._told()]).prod(0)
 
     @property
     def partner(self) -> Tensor | None:
@@ -68,8 +68,8 @@ class Plans:
         partner = torch.arange(len(self))
         for p in mixing:
             frames = len(self) // max(1, len(p))
-            theirs = self._spread(p.partner * frames) + torch.arange(len(self)) % max(1, frames)  # type: ignore[operator]
-            partner = torch.where(self._spread(p.hit), theirs, partner)
+            theirs = self.spread(p.partner * frames) + torch.arange(len(self)) % max(1, frames)  # type: ignore[operator]
+            partner = torch.where(self.spread(p.hit), theirs, partner)
         return partner
 
     @property
@@ -80,7 +80,7 @@ class Plans:
         opacity = torch.ones(len(self), dtype=torch.float64)
         for p in self._told():
             if p.opacity is not None:
-                opacity = torch.where(self._spread(p.hit), self._spread(p.opacity), opacity)
+                opacity = torch.where(self.spread(p.hit), self.spread(p.opacity), opacity)
         return opacity
 
     def _told(self) -> list[Plan | Plans]:

@@ -139,6 +139,44 @@ def test_mixing_with_the_whole_data_set_is_free_of_batches():
     assert np.abs(np.bincount(partners, minlength=21) - 2000 / 21).max() < 45
 
 
+def test_a_data_set_of_videos_mixes_each_frame_in_its_own_place():
+    videos = [(torch.stack([photo(i + 3 * j) for j in range(4)]), i) for i in range(3)]
+    mix = ad.CutMix(num_classes=3, per_frame=True, seed=2)
+    for i, (own, _) in enumerate(videos):
+        (partner,) = mix.partner_keys([i], 3).tolist()
+        x, y = (torch.stack([own, videos[partner][0]]), torch.tensor([i, partner]))
+        expected = mix(x[:1], y[:1], keys=[i], partners=(x[1:], y[1:]))
+        video, target = ad.mixed(videos, mix)[i]
+        assert torch.equal(video, expected[0][0]) and torch.equal(target, expected[1][0])
+        assert not torch.equal((video[0] != own[0]).any(0), (video[1] != own[1]).any(0))
+
+
+def test_a_transforms_own_epoch_counts_until_the_data_set_is_told_one():
+    cut = ad.Cutout(8, seed=0)
+    data, batches = ad.keyed(Photos(cut)), ad.keyed(Pairs(), attach=True)
+    for told in (None, 5):
+        for each in (data, batches) if told is not None else ():
+            each.set_epoch(told)
+        for own in (0, 3):
+            cut.set_epoch(own)
+            epoch = own if told is None else told
+            assert torch.equal(data[2][1], cut(photo(2), keys=2, epoch=epoch))
+            x, _ = ad.collate(cut)([batches[2], batches[4]])
+            assert torch.equal(x, cut(torch.stack([photo(2), photo(4)]), keys=[2, 4], epoch=epoch))
+
+
+def test_a_stream_is_not_taken_for_a_data_set_with_indices():
+    class Stream(torch.utils.data.IterableDataset):
+        def __len__(self):
+            return 3
+
+        def __iter__(self):
+            return iter(())
+
+    with pytest.raises(ad.AugDropError, match="got Stream; expected a data set with indices"):
+        ad.keyed(Stream())
+
+
 def test_mixing_with_the_whole_data_set_ends_where_it_ends():
     dataset = ad.mixed(Pairs(), MIX)
     assert len(list(dataset)) == 21 and torch.equal(dataset[-1][0], dataset[20][0])

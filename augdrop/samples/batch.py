@@ -9,16 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from augdrop import annotations, labels
+from augdrop import annotations
 from augdrop.annotations.members import Policies, each
 from augdrop.errors import AugDropError, fail
 from augdrop.samples import edge, formats
 from augdrop.samples.annotated import Annotated
-from augdrop.samples.roles import Column, Layout
+from augdrop.samples.roles import Column, Layout, key_of
 from augdrop.samples.tree import Path, at, rebuild
 
 Paint = Callable[[Tensor, Any, bool], Tensor]
 """``paint(images, plan, ours)``: the painted images; where ``ours``, they are a copy that may be painted in place."""
+
+MixLabels = Callable[[Tensor, Any, Tensor], Any]
+"""``mix_labels(targets, plan, images)``: the targets of a batch that is mixed."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ class Batch:
         groups: the images; one group unless the samples differ in size or dtype.
         keys: int64 ``[B]`` from a ``"key"`` entry of integers, or None.
         homes: boxes, masks and keypoints by the container that they share.
-        label: where the class labels are.
+        labels: where the class labels are; several places if it cannot be told which.
         unknown: are there other values, one of which may be a label?
         named: are samples dicts or tuples, which have their labels with them?
         unmovable: boxes or keypoints in a form that cannot follow a drop, and the error if they have to.
@@ -59,7 +62,7 @@ class Batch:
     groups: list[Group]
     keys: Tensor | None
     homes: list[Annotated]
-    label: Column | None
+    labels: list[Column]
     unknown: bool
     named: bool
     unmovable: dict[str, AugDropError]
@@ -87,7 +90,8 @@ class Batch:
         plans: list[Any],
         *,
         mixes: bool,
-        label_options: dict[str, Any] | None,
+        mix_labels: MixLabels | None,
+        num_classes: int | None,
         policies: Policies,
     ) -> Any:
         """The inputs with everything done that the plans say, in the same nesting; the caller's own stay as they are.
@@ -98,15 +102,16 @@ class Batch:
             paint: paints a tensor of images by a plan.
             plans: one for each group; labels are only mixed in a batch of one group.
             mixes: do samples get partners?
-            label_options: for `augdrop.labels.mix`; None leaves labels as they are.
+            mix_labels: mixes the labels of a group; None leaves labels as they are.
+            num_classes: of the labels, where the transform was told: then there have to be some.
             policies: for annotations, nested as the plans are.
         """
         edits: dict[Path, Any] = {}
         for part, error in self.unmovable.items():
             if mixes or any(getattr(policy, part) != "keep" for policy in each(policies)):
                 raise error
-        if label_options is not None:
-            self._mix_labels(plans, label_options, edits)
+        if mix_labels is not None:
+            self._mix_labels(plans, mix_labels, num_classes, edits)
         for home in self.homes if self.size else ():
             self._follow(home, plans, policies, edits)
         for group, plan in zip(self.groups, plans, strict=True):
@@ -125,10 +130,11 @@ class Batch:
             leaf = at(self.root, path)
             edits[path] = leaf if painted is images and not group.ours else edge.like_image(painted[row], leaf)
 
-    def _mix_labels(self, plans: list[Any], options: dict[str, Any], edits: dict[Path, Any]) -> None:
-        column = self.label
-        if column is None:
-            expected = self.unknown or (self.named and options.get("num_classes") is not None)
+    def _mix_labels(
+        self, plans: list[Any], mix_labels: MixLabels, num_classes: int | None, edits: dict[Path, Any]
+    ) -> None:
+        if not self.labels:
+            expected = self.unknown or (self.named and num_classes is not None)
             if expected and not self.annotated:
                 raise fail(
                     "labels",
@@ -137,13 +143,19 @@ class Batch:
                     fix="Pass labels_getter, a function from the inputs to the labels; or None if there are none.",
                 )
             return
+        if len(self.labels) > 1:
+            raise fail(
+                "labels",
+                got=" and ".join(repr(key_of(column.name)) for column in self.labels),
+                expected="one of them, or 'label'",
+                fix="Pass labels_getter, a function from the inputs to those that are to be mixed.",
+            )
+        (column,) = self.labels
         given = [at(self.root, path) for path in ([column.path] if column.stacked else column.paths)]
         target = edge.to_plain(given[0]) if column.stacked else stack([edge.to_plain(leaf) for leaf in given])
         # Partners have one size, and so are in one group.
         (group,), (plan,) = self.groups, plans
-        over_frames = len(plan.hit) != len(group.positions)
-        shares = labels.OverFrames.of(plan, group.images.shape[1]) if over_frames else plan
-        mixed = labels.mix(target, shares, **options)
+        mixed = mix_labels(target, plan, group.images)
         results = mixed if isinstance(mixed, tuple) else (mixed,)
 
         def value(tensors: Iterable[Tensor], leaf: Any) -> Any:

@@ -44,13 +44,13 @@ def unpack(inputs: tuple[Any, ...], labels_getter: Any = "default") -> Batch:
     homes = annotated(root, found, sizes, frames)
     ours = {name for home in homes for name in home.names}
     taken = {name for name in found if any(name[:depth] in ours for depth in range(1, len(name) + 1))}
-    label = None if labels_getter is None else _label(root, where, found, taken, labels_getter)
+    labels = [] if labels_getter is None else _labels(root, where, found, taken, labels_getter)
     keys = next((_keys(root, c) for c in found.values() if roles.role(c.name, at(root, c.path)) == "keys"), None)
     rest = [c for c in found.values() if c.name not in taken and roles.key_of(c.name) not in roles.PER_IMAGE]
     unknown = labels_getter is not None and any(roles.is_numeric(at(root, c.path)) for c in rest)
     first = root[0] if where.kind == "samples" else root
     named = labels_getter is not None and isinstance(first, (MutableMapping, tuple))
-    return Batch(root, where, groups, keys, homes, label, unknown, named, unmovable(root))
+    return Batch(root, where, groups, keys, homes, labels, unknown, named, unmovable(root))
 
 
 def _groups(root: Any, where: Layout) -> list[Group]:
@@ -116,15 +116,17 @@ def _keys(root: Any, column: Column) -> Tensor | None:
     return None if keys.is_floating_point() or keys.dtype == torch.bool else keys.long()
 
 
-def _label(root: Any, where: Layout, found: dict[Path, Column], taken: set[Path], getter: Any) -> Column | None:
+def _labels(root: Any, where: Layout, found: dict[Path, Column], taken: set[Path], getter: Any) -> list[Column]:
+    """Where the labels are; more than one place if nothing tells which of them is meant."""
     free = {name: c for name, c in found.items() if name not in taken and roles.key_of(name) not in roles.KEYS}
     if callable(getter):
         given = getter(root[0] if where.kind == "samples" else root)
         for path, leaf in leaves(root):
             if leaf is given and roles.is_array(leaf):
-                return free.get(roles.locate(root, where, path)[1])
+                column = free.get(roles.locate(root, where, path)[1])
+                return [] if column is None else [column]
         if given is None:
-            return None
+            return []
         raise fail(
             "labels_getter",
             got=type(given).__name__,
@@ -140,8 +142,8 @@ def _label(root: Any, where: Layout, found: dict[Path, Column], taken: set[Path]
         )
     numbers = {name: c for name, c in free.items() if roles.is_numeric(at(root, c.path))}
     keys = [lambda n, word=word: roles.key_of(n) == word for word in roles.LABELS]
-    for fits in (lambda n: n == (1,), *keys, lambda n: "label" in roles.key_of(n)):
+    for fits in (lambda n: n == (1,), *keys):
         for name, column in numbers.items():
             if fits(name):
-                return column
-    return None
+                return [column]
+    return [column for name, column in numbers.items() if "label" in roles.key_of(name)]

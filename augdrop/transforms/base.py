@@ -137,9 +137,14 @@ class Transform(v2.Transform):
         options = self.label_options()
         if options is None:
             return target
-        over_frames = len(plan.hit) != batch_size(x)
-        shares = labels.OverFrames.of(plan, x.shape[1]) if over_frames else plan
+        shares = self.label_shares(plan)
+        if len(plan.hit) != batch_size(x):
+            shares = labels.OverFrames.of(shares, x.shape[1])
         return labels.mix(target, shares, other=other, **options)
+
+    def label_shares(self, plan: Any) -> labels.Shares:
+        """What labels are mixed by: the plan, unless a member of a composition pastes and leaves labels alone."""
+        return plan
 
     def policy(self) -> Policies:
         """What happens to annotations; of a composition, what each member does to them."""
@@ -194,7 +199,7 @@ class Transform(v2.Transform):
                 f"{type(self).__name__}: out", got="several images", expected="one", fix="Leave out= to tensors."
             )
         plans = [] if plan is None else [plan]
-        if plan is not None and (len(batch.groups) != 1 or len(plan) % len(batch.groups[0].positions)):
+        if plan is not None and (len(batch.groups) != 1 or len(plan) % max(1, batch.size)):
             raise fail(
                 f"{type(self).__name__}: plan",
                 got=f"{len(plan)} samples planned",
@@ -212,7 +217,15 @@ class Transform(v2.Transform):
         def paint(images: Tensor, plan: Plan | Plans, ours: bool) -> Tensor:
             return self.apply(images, plan, inplace=inplace or (ours and out is None), out=out)
 
-        return batch.finish(paint, plans, mixes=self.mixes, label_options=self.label_options(), policies=self.policy())
+        options = self.label_options()
+        return batch.finish(
+            paint,
+            plans,
+            mixes=self.mixes,
+            mix_labels=None if options is None else self.mix_labels,
+            num_classes=(options or {}).get("num_classes"),
+            policies=self.policy(),
+        )
 
     def _makes(self, plan: Any) -> bool:
         """Is it the kind of plan that the transform makes?"""

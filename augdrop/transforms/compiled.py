@@ -17,6 +17,7 @@ from torch import Tensor
 from augdrop import labels
 from augdrop.errors import fail
 from augdrop.plan import move
+from augdrop.plans import Plans
 
 if TYPE_CHECKING:
     from augdrop.transforms.base import Transform
@@ -78,13 +79,27 @@ def _transform(
         painted = transform.apply(x, plan)
     else:
         painted, plan = transform.with_plan(x, keys=keys, epoch=epoch)
+    if grad and transform.mixes and _chains_within(plan):
+        # One mask, one partner and one weight do not tell what two methods did to a sample.
+        raise fail(
+            f"{type(transform).__name__} under torch.compile",
+            got="a gradient of the images through a chain within a choice",
+            expected="methods side by side, or no gradient",
+            fix="Call it outside the compiled function, or detach the images.",
+        )
     mask = plan.mask() if grad else torch.empty(0, *x.shape[-2:], dtype=torch.bool)
-    numbers = _numbers_of(plan) if transform.mixes else torch.empty(3, 0, dtype=torch.int64)
+    numbers = _numbers_of(transform, plan) if transform.mixes else torch.empty(3, 0, dtype=torch.int64)
     return painted, _there(mask, x), _there(numbers, x)
 
 
-def _numbers_of(plan: Any) -> Tensor:
-    own, partner = plan.lam, plan.partner
+def _chains_within(plan: Any) -> bool:
+    return isinstance(plan, Plans) and any(
+        _chains_within(p) or (isinstance(p, Plans) and p.kind == "chain") for p in plan.plans
+    )
+
+
+def _numbers_of(transform: Transform, plan: Any) -> Tensor:
+    own, partner = transform.label_shares(plan).lam, plan.partner
     if partner is None:
         partner = torch.arange(len(own), device=own.device)
     # The share of each sample's dropped pixels that its partner gives: none where nothing is mixed.

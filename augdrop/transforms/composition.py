@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from augdrop import labels
 from augdrop.annotations import Policies
 from augdrop.errors import fail
 from augdrop.keys import Ids
@@ -135,6 +136,12 @@ class Compose(_Composition):
             x = t.apply(x, p, source=source if t.mixes else None, **place)
         return x if out is None or x is out else out.copy_(x)
 
+    def mix_labels(self, target: Tensor, plan: Plans, x: Tensor, other: Tensor | None = None) -> Any:
+        """The targets, mixed by one member after the other."""
+        for t, p in zip(self.members, plan.plans, strict=True):
+            target = t.mix_labels(target, p, x, other)
+        return target
+
     def forward(
         self, *inputs: Any, keys: Ids | None = None, epoch: Ids | None = None, plan: Any = None, **call: Any
     ) -> Any:
@@ -168,6 +175,15 @@ def _labels_getters(t: Transform) -> list[Any]:
     if isinstance(t, _Composition):
         return [getter for member in t.members for getter in _labels_getters(member)]
     return [] if t.label_options() is None else [t.__dict__.get("labels_getter", "default")]
+
+
+def _gets_labels(t: Transform, plan: Any) -> Tensor | None:
+    """bool ``[B]``: is the sample hit by a method that mixes labels? None where there is no such method."""
+    if not isinstance(t, _Composition):
+        return None if t.label_options() is None else plan.hit
+    parts = [_gets_labels(member, part) for member, part in zip(t.members, plan.plans, strict=True)]
+    found = [plan.spread(hit) for hit in parts if hit is not None]
+    return torch.stack(found).any(0) if found else None
 
 
 class OneOf(_Composition):
@@ -234,6 +250,11 @@ class OneOf(_Composition):
         return Plans("choice", tuple(plans))
 
     plan = Compose.plan
+
+    def label_shares(self, plan: Plans) -> labels.Shares:
+        """The plan, but what is erased, or pasted by a member that keeps labels, costs a sample no share."""
+        mixed = _gets_labels(self, plan)
+        return plan if mixed is None else labels.OverFrames(torch.where(mixed, plan.lam, 1.0), plan.partner)
 
     def apply(
         self, x: Tensor, plan: Plans, *, inplace: bool = False, out: Tensor | None = None, source: Tensor | None = None

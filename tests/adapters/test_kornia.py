@@ -239,6 +239,13 @@ def test_labels_mix_alone_and_in_our_container(name, x):
     assert equal(got["image"], image) and torch.equal(got["label"], target) and got["name"] == "batch"
 
 
+def test_labels_go_through_every_mix_of_a_chain(x):
+    t = ad.Compose([ad.Cutout(8), ad.CutMix(num_classes=5), ad.Mixup(num_classes=5)], seed=0)
+    expected = t(x, LABELS, keys=KEYS)
+    assert all(map(torch.equal, ad.to_kornia(t)(x, LABELS, keys=KEYS), expected))
+    assert (expected[1].amax(1) < 1).any()
+
+
 def test_labels_by_a_name_that_kornia_does_not_know_are_refused_beside_a_mix(x):
     sample = {"image": x, "labels": LABELS}
     with pytest.raises(ad.AugDropError, match="LabelledSequential: got 'labels'"):

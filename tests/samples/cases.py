@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torchvision import tv_tensors
 
-from augdrop import Policy, regions
+from augdrop import Policy, labels, regions
 from augdrop.annotations import ERASING, MIXING
 from augdrop.kernels.dispatch import apply
 from augdrop.samples import unpack
@@ -34,7 +34,9 @@ def run(*inputs, hit=True, mixes=False, options=None, policy=None, getter: Any =
         batch = unpack(inputs, labels_getter=getter)
         plans = [boxes_plan(len(g.positions), hit, mixes, g.images.shape[-2:]) for g in batch.groups]
         policy_ = policy or (MIXING if mixes else ERASING)
-        return batch.finish(paint, plans, mixes=mixes, label_options=options, policies=policy_)
+        mixing = None if options is None else lambda target, plan, _: labels.mix(target, plan, **options)
+        classes = (options or {}).get("num_classes")
+        return batch.finish(paint, plans, mixes=mixes, mix_labels=mixing, num_classes=classes, policies=policy_)
 
     if inplace:
         return whole()

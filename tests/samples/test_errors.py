@@ -7,7 +7,7 @@ import torch
 from torchvision import tv_tensors
 
 import augdrop as ad
-from augdrop import AugDropError, Policy
+from augdrop import AugDropError, Policy, labels
 from augdrop.annotations import MIXING
 from augdrop.samples import unpack
 from tests.helpers import Untouched, same
@@ -17,6 +17,9 @@ from tests.samples.cases import KEEP, SOFT, H, W, boxes_plan, images, run
 def test_labels_and_annotations_are_checked_before_anything_is_painted():
     def paint(x, plan, ours):
         raise AssertionError("painted")
+
+    def mix_labels(target, plan, images):
+        return labels.mix(target, plan, **SOFT)
 
     plan = boxes_plan(2, mixes=True)
     for bad, message in (
@@ -32,7 +35,7 @@ def test_labels_and_annotations_are_checked_before_anything_is_painted():
         ),
     ):
         with Untouched(bad), pytest.raises(AugDropError, match=message):
-            unpack((bad,)).finish(paint, [plan], mixes=True, label_options=SOFT, policies=MIXING)
+            unpack((bad,)).finish(paint, [plan], mixes=True, mix_labels=mix_labels, num_classes=4, policies=MIXING)
 
 
 BOXES = tv_tensors.BoundingBoxes(torch.ones(1, 4), format="XYXY", canvas_size=(4, 4))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from augdrop import AugDropError
-from tests.helpers import same
+from tests.helpers import Untouched, same
 from tests.samples.cases import SOFT, H, W, images, run
 
 MIXED = torch.tensor([[0.7, 0.3, 0.0, 0.0], [0.3, 0.7, 0.0, 0.0]])
@@ -82,3 +82,14 @@ def test_a_sample_without_labels_is_not_mixed_in_silence(sample):
 def test_labels_that_cannot_be_found_or_mixed(inputs, getter, message):
     with pytest.raises(AugDropError, match=message):
         run(inputs, mixes=True, options=SOFT, getter=getter)
+
+
+def test_two_keys_that_speak_of_labels_are_not_told_apart_by_their_order():
+    sample = {"image": images(2), "fine_label": torch.tensor([0, 1]), "coarse_label": torch.tensor([1, 0])}
+    with Untouched(sample), pytest.raises(AugDropError, match="got 'fine_label' and 'coarse_label'"):
+        run(sample, mixes=True, options=SOFT)
+    fine = run(sample, mixes=True, options=SOFT, getter=lambda sample: sample["fine_label"])
+    assert fine["fine_label"].shape == (2, 4) and fine["coarse_label"] is sample["coarse_label"]
+    named = run(sample | {"label": torch.tensor([2, 3])}, mixes=True, options=SOFT)
+    assert named["label"].shape == (2, 4) and named["fine_label"] is sample["fine_label"]
+    assert run(sample)["fine_label"] is sample["fine_label"]

@@ -240,3 +240,47 @@ def test_scores_of_a_later_member_need_no_pixels():
     assert t.plan((6, 3, 48, 64), keys=range(6), scores=scores) == t.decide(
         images(), t.draws(6, range(6)), scores=scores
     )
+
+
+KEEPS = ad.RegionalDropout(where=ad.regions.RandomGrid((8, 16)), fill=ad.Partner(), labels="keep")
+
+
+@pytest.mark.parametrize("wrap", [lambda t: t, lambda t: ad.Compose([ad.Cutout(4), t]), lambda t: ad.OneOf([t])])
+def test_a_member_that_keeps_labels_keeps_them_beside_one_that_mixes(wrap):
+    t, x, y, ids = ad.OneOf([wrap(KEEPS), ad.CutMix(num_classes=6)], seed=0), images(), torch.arange(6), range(6)
+    plan = t.plan(x.shape, keys=ids)
+    kept, own = plan.plans[0].hit, torch.eye(6)
+    assert kept.any() and not kept.all() and (plan.plans[0].area()[kept] > 0).all()
+    expected = torch.where(kept[:, None], own, ad.labels.mix(y, plan.plans[1], num_classes=6))
+    assert not same(expected[~kept], own[~kept])
+    compiled = torch.compile(lambda x, y: t(x, y, keys=torch.arange(6)), backend="eager", fullgraph=True)
+    sample = t({"image": x, "label": y}, keys=ids)
+    for images_, labels in (t(x, y, keys=ids), compiled(x, y), (sample["image"], sample["label"])):
+        assert same(images_, t.apply(x, plan)) and same(labels, expected)
+
+
+def test_partners_from_elsewhere_give_no_label_to_what_is_erased():
+    t, x, y = ad.OneOf([ad.CutMix(num_classes=6), ad.Cutout(16)], seed=0), images(), torch.arange(6)
+    other = (images(seed=5), y.flip(0))
+    erased = t.plan(x.shape, keys=range(6)).plans[1].hit
+    labels = t(x, y, keys=range(6), partners=other)[1]
+    assert erased.any() and same(labels[erased], torch.eye(6)[erased])
+    assert ((labels[~erased] > 0).sum(1) == 2).all()
+
+
+def test_a_chain_mixes_labels_by_its_plans_as_it_does_by_itself():
+    members = [ad.Cutout(8), ad.CutMix(num_classes=6), KEEPS, ad.Mixup(num_classes=6)]
+    t, x, y = ad.Compose(members, seed=0), images(), torch.arange(6)
+    painted, labels = t(x, y, keys=range(6))
+    plans = t.plan(x.shape, keys=range(6))
+    assert same(t.apply(x, plans), painted) and same(t.mix_labels(y, plans, x), labels)
+    assert (labels.amax(1) < 1).any()
+
+
+def test_a_compiled_gradient_through_a_chain_in_a_choice_is_refused():
+    t = ad.OneOf([ad.Compose([ad.Cutout(8), ad.CutMix()])], seed=0)
+    x = torch.rand(4, 3, 16, 16)
+    call = torch.compile(lambda v: t(v, keys=torch.arange(4)), backend="eager", fullgraph=True)
+    assert same(call(x), t(x, keys=range(4)))
+    with pytest.raises(ad.AugDropError, match="a chain within a choice"):
+        call(x.requires_grad_()).sum().backward()

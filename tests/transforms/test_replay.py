@@ -67,3 +67,8 @@ def test_replay_refuses_a_plan_of_another_kind(t, maker):
 def test_what_is_no_plan_is_not_painted(name, plan):
     with pytest.raises(ad.AugDropError, match=f"{name}: plan: got .*expected a plan that such a transform made"):
         TRANSFORMS[name].apply(torch.rand(6, 3, 32, 32), plan)
+
+
+def test_an_empty_batch_is_replayed_as_it_is():
+    t, sample = ad.Cutout(4, seed=0), {"image": torch.zeros(0, 3, 8, 8)}
+    assert t(sample, plan=t.plan((0, 3, 8, 8)))["image"].shape == (0, 3, 8, 8)

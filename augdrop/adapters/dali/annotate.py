@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
@@ -13,18 +12,7 @@ from augdrop.annotations.members import check_frames
 from augdrop.plan import Plan
 from augdrop.plans import Plans
 from augdrop.transforms.base import Transform
-from augdrop.transforms.composition import Compose
 from augdrop.transforms.shapes import Shape
-
-
-def steps(t: Transform, plan: Plan | Plans) -> Iterator[tuple[Transform, Plan | Plans]]:
-    """The methods that samples go through one after the other, each with its plan."""
-    if isinstance(t, Compose):
-        assert isinstance(plan, Plans)
-        for member, part in zip(t.members, plan.plans, strict=True):
-            yield from steps(member, part)
-    else:
-        yield t, plan
 
 
 def mixes_labels(t: Transform) -> bool:
@@ -35,10 +23,7 @@ def mixes_labels(t: Transform) -> bool:
 def mix_labels(t: Transform, plan: Plan | Plans, target: Tensor, shape: tuple[int, ...]) -> Any:
     """The targets of a batch of images of ``shape``; see `augdrop.labels.mix`."""
     with named("to_dali"):
-        for method, part in steps(t, plan):
-            if mixes_labels(method):
-                target = method.mix_labels(target, part, Shape(shape))  # type: ignore[arg-type]
-    return target
+        return t.mix_labels(target, plan, Shape(shape))  # type: ignore[arg-type]
 
 
 def paint_masks(t: Transform, plan: Plan | Plans, masks: Tensor) -> None:
