@@ -5,32 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, MutableMapping
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, default_collate
 
 from augdrop.errors import fail
-from augdrop.keys import keys
+from augdrop.keys import NO_EPOCH, keys
 from augdrop.pairing import dataset_partners
 from augdrop.plans import Plans
 from augdrop.transforms.base import Transform
 
-NO_EPOCH = -1
-"""The epoch of items whose data set was told none: then that of the transform counts."""
-
 
 class Keyed(NamedTuple):
-    """An item with its key and epoch (`NO_EPOCH`: none was set) beside it; `collate` takes them off again."""
+    """An item with its key and epoch (-1: none was set) beside it; `collate` takes them off again."""
 
     item: Any
     key: int
     epoch: int
-
-
-def told(epochs: Any) -> Any:
-    """The epochs of `Keyed` items, or None where none was set."""
-    return None if np.min(np.asarray(epochs), initial=0) == NO_EPOCH else epochs
 
 
 class keyed(Dataset):
@@ -87,7 +78,7 @@ class keyed(Dataset):
         index = int(index)
         index = index + len(self) if index < 0 else index
         epoch = int(self._epoch.item())
-        with keys(index, told(epoch)):
+        with keys(index, epoch):
             item = self.dataset[index]
         return Keyed(item, index, epoch) if self.attach else item
 
@@ -115,7 +106,7 @@ class collate:
         if not items or not isinstance(items[0], Keyed):
             return self._call(self.collate_fn(items))
         ids, epochs = (torch.tensor([getattr(i, name) for i in items]) for name in ("key", "epoch"))
-        with keys(ids, told(epochs)):
+        with keys(ids, epochs):
             return self._call(self.collate_fn([i.item for i in items]))
 
     def _call(self, batch: Any) -> Any:

@@ -26,6 +26,9 @@ from augdrop.errors import fail
 _HALF, EPOCHS = 1 << 63, 1 << 32
 """One above the largest key and epoch."""
 
+NO_EPOCH = -1
+"""The epoch of items whose data set was told none (see `augdrop.keyed`): then that of the transform counts."""
+
 Ids = int | Sequence[int] | np.ndarray | Tensor
 """One key, or one for each sample of a batch."""
 
@@ -88,9 +91,7 @@ def resolve(
         ids = _fresh.read()
         if batch != 1:
             ids = ids + _places(batch)
-    if epoch is None or isinstance(epoch, int):
-        return ids, _epochs(default_epoch if epoch is None else epoch, batch)
-    return ids, _integers("epoch", epoch, batch)
+    return ids, _epochs_of(epoch, batch, default_epoch)
 
 
 def resolve_one(
@@ -111,13 +112,25 @@ def resolve_one(
         epoch = default_epoch
     if type(epoch) is int and 0 <= epoch < EPOCHS:
         return key, epoch
-    return key, (_epochs(epoch, 1) if isinstance(epoch, int) else _integers("epoch", epoch, 1)).item()
+    return key, _epochs_of(epoch, 1, default_epoch).item()
 
 
 def _in_context(epoch: Ids | None) -> tuple[Ids | None, Ids | None]:
     """The keys of a ``with augdrop.keys(...)`` around the call, and its epoch, if the call has none."""
     context = _context.get()
     return (None, epoch) if context is None else (context[0], context[1] if epoch is None else epoch)
+
+
+def _epochs_of(epoch: Ids | None, batch: int, default: int) -> np.ndarray:
+    """int64 ``[batch]``; ``default`` where there is none."""
+    if epoch is None or isinstance(epoch, int):
+        return _epochs(default if epoch in (None, NO_EPOCH) else epoch, batch)
+    epochs = _integers("epoch", epoch, batch)
+    epochs[epochs == NO_EPOCH] = default
+    if batch and not 0 <= epochs.min() <= epochs.max() < EPOCHS:
+        wrong = epochs[(epochs < 0) | (epochs >= EPOCHS)][0]
+        raise fail("epoch", got=wrong, expected="numbers from 0 to 2**32 - 1", fix="Count epochs from 0.")
+    return epochs
 
 
 def _integers(what: str, given: Ids, batch: int) -> np.ndarray:

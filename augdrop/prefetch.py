@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from augdrop.datasets import Keyed, told
+from augdrop.datasets import Keyed
 from augdrop.errors import fail
 from augdrop.keys import keys
 from augdrop.samples import edge, roles
@@ -90,7 +90,7 @@ class Prefetcher:
             return batch
         name = contextlib.nullcontext()
         if isinstance(batch, Keyed):
-            name, batch = keys(batch.key, told(batch.epoch)), batch.item
+            name, batch = keys(batch.key, batch.epoch), batch.item
         inputs = batch if isinstance(batch, (tuple, list)) else (batch,)
         with name:
             return self.transform(

@@ -225,6 +225,13 @@ def test_key_of_names():
     assert len(keys) == 10_000 and all(0 <= k < 2**63 for k in keys)
 
 
+@pytest.mark.parametrize("epoch", [[-2], np.array([1 << 32]), torch.tensor([-7]), -2, 1 << 32])
+def test_epochs_beyond_their_range_are_refused(epoch):
+    for x in (photo(0), photo(0)[None]):
+        with pytest.raises(ad.AugDropError, match=r"epoch: got (-2|-7|4294967296)"):
+            ad.Cutout(4)(x, keys=[1], epoch=epoch)
+
+
 @pytest.mark.parametrize("ids", [[1.5], [[1]], [1, 2], "a", None])
 def test_bad_keys(ids):
     if ids is None:

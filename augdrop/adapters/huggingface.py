@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from augdrop.adapters.checks import check_layout, check_transform, named
 from augdrop.adapters.extras import require
 from augdrop.adapters.fields import Fields, FieldStage
-from augdrop.datasets import Keyed, keyed, told
+from augdrop.datasets import Keyed, keyed
 from augdrop.errors import fail
 from augdrop.keys import key_of
 from augdrop.transforms.base import Transform
@@ -129,7 +129,7 @@ class Collator:
         if not training:
             return batch
         with named("to_transformers"):
-            keys, epochs = np.array([_key(i) for i in items]), told(np.array([i.epoch for i in items]))
+            keys, epochs = np.array([_key(i) for i in items]), np.array([i.epoch for i in items])
             return batch | self.transform(self._part(batch), keys=keys, epoch=epochs, inplace=self.fresh)
 
     def _taken(self, row: Mapping[str, Any]) -> dict[str, Any]:
