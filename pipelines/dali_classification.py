@@ -41,8 +41,9 @@ def main():
     batches = -(-len(items) // args.batch)
 
     members = [ad.CutMix(num_classes=len(classes)), ad.GridMask((48, 96)), ad.Identity()]
-    # The reader fills its last batch with copies of its last file; `padded` says that these are not samples.
-    stage = ad.to_dali(ad.OneOf(members, weights=[5, 3, 2], seed=0), padded=True)
+    # The reader fills its last batch with copies of its last file; `padded` says that these are not samples. Nothing
+    # else reads the crops, so they are painted where they lie.
+    stage = ad.to_dali(ad.OneOf(members, weights=[5, 3, 2], seed=0), padded=True, inplace=True)
 
     def loader(stage=None):
         pipe = train(args.data, items, batches, stage, batch_size=args.batch, num_threads=args.threads)

@@ -63,6 +63,27 @@ def test_score_maps_from_the_graph() -> None:
     assert same(got, want) and np.array_equal(np.stack(labels), targets.numpy())
 
 
+@pytest.mark.parametrize("inplace", [True, False])
+@pytest.mark.parametrize("layout", ["HWC", "CHW"])
+def test_images_and_masks_may_be_painted_where_they_lie(layout: str, inplace: bool) -> None:
+    t, x = ad.CutMix(num_classes=5, seed=0), images(layout)
+    want, targets = t(x, torch.arange(5), keys=KEYS)
+    photos, masks = to_layout(x, layout).numpy(), np.repeat(np.arange(5, dtype=np.uint8), SIZE[0] * SIZE[1])
+    masks = masks.reshape(5, *SIZE)
+    before, classes = photos.copy(), masks.copy()
+    pipe: Any = Pipeline(5, num_threads=2, device_id=None, exec_async=False, exec_pipelined=False)
+    with pipe:
+        lent = fn.external_source(lambda: photos, no_copy=True, layout=layout)
+        classes_lent = fn.external_source(lambda: masks, no_copy=True, layout="HW")
+        pipe.set_outputs(*to_dali(t, inplace=inplace)(lent, source(LABELS), keys=source(KEYS), masks=classes_lent))
+    pipe.build()
+    got, labels, painted = pipe.run()
+    assert same([np.array(i) for i in got], want, layout) and np.array_equal(labels.as_array(), targets.numpy())
+    assert not np.array_equal(painted.as_array(), classes)
+    assert np.array_equal(photos, got.as_array() if inplace else before)
+    assert np.array_equal(masks, painted.as_array() if inplace else classes)
+
+
 def test_videos_with_a_region_for_each_frame() -> None:
     t, x = ad.RandomErasing(p=1.0, per_frame=True, seed=0), images("FHWC")
     (got,) = run(to_dali(t), to_layout(x, "FHWC"), "FHWC")

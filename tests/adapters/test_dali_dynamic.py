@@ -34,6 +34,13 @@ def test_images_and_labels_are_the_cores(name: str, layout: str) -> None:
         assert torch.equal(given.torch(), to_layout(x, layout))
 
 
+def test_images_may_be_painted_where_they_lie() -> None:
+    t, x = ad.GridMask((8, 16), seed=0), to_layout(images(), "HWC")
+    want = to_layout(t(images(), keys=KEYS), "HWC")
+    got = to_dali(t, inplace=True)(batch(x, "HWC"), keys=KEYS)
+    assert got.layout == "HWC" and torch.equal(got.torch(), want) and torch.equal(x, want)
+
+
 @pytest.mark.parametrize("route", ["kernel", "native"])
 def test_between_dalis_own_operators(route: str) -> None:
     t, x = ad.CutMix(num_classes=5, seed=0), images()

@@ -21,8 +21,8 @@ Numbers are names, too: a reader that is given ``files=`` and ``labels=[i * clas
 one number a sample, from which the graph takes ``keys=number // classes`` and ``labels=number % classes``.
 
 A stage keeps nothing from batch to batch: checkpoints hold all there is if the readers' do. A graph with a stage cannot
-be serialized, as none with a Python function can. On the CPU a stage takes one pass of DALI's copy and paints that in
-place, on as many threads as DALI's own leave cores, or on all cores if the pipeline does not work ahead. DALI runs CPU
+be serialized, as none with a Python function can. On the CPU a stage paints a copy that DALI makes, or the images where
+they lie if it is told ``inplace=True``, on as many threads as DALI's own leave cores, or on all cores if the pipeline does not work ahead. DALI runs CPU
 operators one after the other, so a stage's time adds to a batch's whatever the executor. GPU graphs are made of DALI's
 operators and small functions on the host; how they fit together is tested without a GPU, what they paint is tested on
 the CPU.
@@ -62,6 +62,7 @@ def to_dali(
     bbox_format: str | None = None,
     ratio: bool = False,
     padded: bool = False,
+    inplace: bool = False,
 ) -> Stage:
     """A stage: ``images = stage(images, keys=ids)`` in a pipeline definition, and the very same in dynamic mode.
 
@@ -91,6 +92,8 @@ def to_dali(
         padded: the reader repeats its last sample to fill the last batch (``pad_last_batch=True``): copies at the end
             of a batch get the drop of the sample that they copy, and are nobody else's partner. A reader that does not
             pad fills the batch from the next epoch instead, in which a sample may come twice, which is an error.
+        inplace: images and masks may be overwritten, for nobody else in the graph reads them; the kernel then paints
+            where they lie and not a copy. Leave it out behind an external source with ``no_copy=True``.
 
     Raises:
         AugDropError: for bad arguments at once. What is only known when the graph runs (layouts, sizes, keys that
@@ -105,4 +108,4 @@ def to_dali(
         >>> images.layout, targets.torch().shape
         ('HWC', torch.Size([4, 2]))
     """
-    return Stage(transform, route, Geometry(bbox_format, ratio), padded)
+    return Stage(transform, route, Geometry(bbox_format, ratio), padded, inplace)

@@ -72,6 +72,9 @@ def _paint_size(task: Task, batch: Tensor, layout: str, keys: np.ndarray, epochs
     """Everything that comes out for samples of one size."""
     x = channels_first(batch, layout)
     plan, done = _follow(task, x.shape, keys, epochs, given, x)
+    if task.inplace:
+        task.transform.apply(x, plan, inplace=True)
+        return done | {"images": batch}
     out = torch.empty_like(batch)
     task.transform.apply(x, plan, out=channels_first(out, layout))
     return done | {"images": out}

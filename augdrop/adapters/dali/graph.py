@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ def add(task: Task, images: DataNode, given: Mapping[str, Any], keys: Any, epoch
     # goes on by a reshape, which moves no bytes, but has to wait for the function: its shapes come from there.
     # (`preserve` keeps DALI from making one node of several equal ones.) One pass from the images into `fn.zeros_like`
     # saves the copy's reading and takes as long: more capsules, and all the bytes instead of those that are dropped.
+    own = (lambda node: node) if task.inplace else partial(fn.copy, preserve=True)
     results, painted = {name: given[name] for name in around & set(given)}, {}
     if task.route_for(images.device, given) == "native":
         results["images"] = native.paint(
@@ -48,9 +50,9 @@ def add(task: Task, images: DataNode, given: Mapping[str, Any], keys: Any, epoch
         )
         seen = images.shape()
     else:
-        painted["images"] = seen = fn.copy(images, preserve=True)
+        painted["images"] = seen = own(images)
     if "masks" in nodes:
-        painted["masks"] = nodes["masks"] = fn.copy(nodes["masks"], preserve=True)
+        painted["masks"] = nodes["masks"] = own(nodes["masks"])
     outputs = [name for name in task.outputs(given) if name not in around | set(painted)]
     if painted or outputs:
         nodes["layouts"] = _on_host(fn.get_property(images, key="layout"))

@@ -31,12 +31,14 @@ rows of a tensor or a list of tensors."""
 class Task:
     """A transform with the options of `to_dali`: routes, plans, and what follows from them beside the pixels."""
 
-    def __init__(self, transform: Transform, route: str | None, geometry: Geometry, padded: bool) -> None:
+    def __init__(
+        self, transform: Transform, route: str | None, geometry: Geometry, padded: bool, inplace: bool = False
+    ) -> None:
         check_transform("to_dali", transform)
         if route not in (None, *ROUTES):
             raise fail("to_dali: route", got=repr(route), expected="a route", fix=nearest(str(route), ROUTES))
         geometry.check(wanted=False)
-        self.transform, self.route, self.geometry = transform, route, geometry
+        self.transform, self.route, self.geometry, self.inplace = transform, route, geometry, inplace
         self.decider = Decider(transform, padded)
 
     def route_for(self, device: str, given: Mapping[str, Any]) -> str:
