@@ -5,6 +5,8 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any
 
+import torch
+
 from augdrop.errors import fail
 
 
@@ -45,10 +47,13 @@ def check_whole(where: str, value: Any, least: int) -> None:
         )
 
 
-def check_seed(where: str, seed: Any) -> None:
-    """Any integer."""
+def seed_of(where: str, seed: Any) -> int:
+    """The seed, any integer; in place of None one from torch's generator."""
+    if seed is None:
+        return int(torch.empty((), dtype=torch.int64).random_())
     if isinstance(seed, bool) or not isinstance(seed, Integral):
         raise fail(where, got=repr(seed), expected="an integer or None", fix="None takes one from torch's generator.")
+    return int(seed)
 
 
 def check_choice(where: str, value: Any, valid: tuple[str, ...]) -> None:

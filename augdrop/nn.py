@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from augdrop.checks import check_choice, check_share, check_whole
+from augdrop.checks import check_choice, check_share, check_whole, seed_of
 from augdrop.errors import fail
 from augdrop.kernels import block_ops
 from augdrop.kernels.allocate import sent
@@ -39,7 +39,7 @@ class _DropBlock(nn.Module):
         check_choice(f"{name}: scale_by", scale_by, ("batch", "sample", "none"))
         self.p, self.block_size, self.per_channel, self.scale_by = p, block_size, per_channel, scale_by
         self.gamma_scale = gamma_scale
-        self.seed = int(torch.empty((), dtype=torch.int64).random_()) if seed is None else seed
+        self.seed = seed_of(f"{name}: seed", seed)
         self._stream = int(stream_key(self.seed, name))
 
     def forward(self, x: Tensor, keys: Ids | None = None, epoch: int | None = None) -> Tensor:
@@ -142,15 +142,6 @@ def _block_keep(
 
 
 @_block_keep.register_fake
-def _(
-    x: Tensor,
-    keys: Tensor | None,
-    epoch: int | None,
-    stream: str,
-    gamma: float,
-    channels: int,
-    size: list[int],
-    block: list[int],
-) -> tuple[Tensor, Tensor]:
+def _(x: Tensor, keys: Any, epoch: Any, stream: str, gamma: float, channels: int, size: list[int], block: Any) -> Any:
     keep = x.new_empty((x.shape[0], channels, *size), dtype=torch.bool)
     return keep, x.new_empty(x.shape[0], dtype=torch.int64)

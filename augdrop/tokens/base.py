@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from augdrop.checks import check_seed, check_whole
+from augdrop.checks import check_whole, seed_of
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.keys import Ids, resolve
@@ -41,9 +41,7 @@ class Selector(Presets):
 
     def __post_init__(self) -> None:
         self.check_place()
-        if self.seed is None:
-            object.__setattr__(self, "seed", int(torch.empty((), dtype=torch.int64).random_()))
-        check_seed(f"{type(self).__name__}: seed", self.seed)
+        object.__setattr__(self, "seed", seed_of(f"{type(self).__name__}: seed", self.seed))
 
     def check_place(self) -> None:
         """Are the prefix, the grid and the width numbers of tokens?"""

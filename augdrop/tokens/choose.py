@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from augdrop.errors import fail
+from augdrop.rng import Draws
 from augdrop.tokens.budgets import Budget, Count, Ratio
+from augdrop.tokens.draw import subsets
 from augdrop.tokens.rows import from_mask
 from augdrop.tokens.selection import Selection
 
@@ -55,6 +57,16 @@ def lowest(noise: Tensor, count: int, ordered: bool = True) -> Selection:
     """
     keep, order = noise.argsort(dim=1, stable=True)[:, :count].sort(1)
     return Selection(keep, noise.shape[1], order=None if ordered else order.argsort(1), scores=noise)
+
+
+def random_set(
+    where: str, draws: Draws, total: int, count: int, noise: Tensor | None, ordered: bool = False
+) -> Selection:
+    """Keep ``count`` of ``total`` tokens, by key; or, where ``noise [B, N]`` is given, by `lowest`."""
+    if noise is None:
+        return Selection(torch.from_numpy(subsets(*draws, total, count)), total)
+    check_scores(where, noise, (len(draws), total))
+    return lowest(noise, count, ordered)
 
 
 def check_scores(where: str, scores: Tensor, shape: tuple[int, int] | None = None) -> None:

@@ -17,8 +17,7 @@ from augdrop.keys import Ids
 from augdrop.rng import FIRST, Draws, stream_key
 from augdrop.tokens.base import Selector
 from augdrop.tokens.budgets import kept
-from augdrop.tokens.choose import check_scores, lowest
-from augdrop.tokens.draw import subsets
+from augdrop.tokens.choose import random_set
 from augdrop.tokens.mae import mae_loss
 from augdrop.tokens.selection import Selection
 
@@ -103,11 +102,7 @@ class DropPos(Selector):
         check_share("DropPos: position_ratio", self.position_ratio, below=True)
 
     def select(self, draws: Draws, total: int, noise: Tensor | None = None, **given: Any) -> Selection:
-        count = kept(total, self.ratio, "mae")
-        if noise is not None:
-            check_scores("DropPos: noise", noise, (len(draws), total))
-            return lowest(noise, count, ordered=False)
-        return Selection(torch.from_numpy(subsets(*draws, total, count)), total)
+        return random_set("DropPos: noise", draws, total, kept(total, self.ratio, "mae"), noise)
 
     def puzzle(
         self,
@@ -128,11 +123,7 @@ class DropPos(Selector):
         draws = Draws(stream_key(self.seed or 0, "DropPos/positions"), patches.keys, patches.epochs)
         v = visible.keep.shape[1]
         count = kept(v, self.position_ratio, "mae")
-        if position_noise is not None:
-            check_scores("DropPos: position_noise", position_noise, (len(x), v))
-            told = lowest(position_noise, count)
-        else:
-            told = Selection(torch.from_numpy(subsets(*draws, v, count)), v)
+        told = random_set("DropPos: position_noise", draws, v, count, position_noise, ordered=True)
         # One permutation for all samples of an epoch; the reference has one for a batch.
         shared = Draws(draws.stream, np.zeros_like(draws.keys), draws.epochs).uniforms(v - count, FIRST + v)
         return Puzzle(visible, told.to(x.device), torch.from_numpy(shared).argsort(1).to(x.device))

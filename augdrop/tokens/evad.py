@@ -54,18 +54,15 @@ class TokenGrid:
 
     def first(self, x: Tensor) -> Tensor:
         """``x [B, t * h * w, ...]`` with the keyframe's slot moved to the head, as `EVAD` leaves it."""
-        before, key, after = self._split(x, self.key)
+        if x.shape[1] != self.total:
+            raise fail("TokenGrid", got=tuple(x.shape), expected=f"[B, {self.total}, ...]", fix="Leave out a prefix.")
+        before, key, after = x.split([self.key * self.slot, self.slot, (self.t - self.key - 1) * self.slot], 1)
         return torch.cat([key, before, after], 1)
 
     def back(self, x: Tensor) -> Tensor:
         """The inverse of `first`."""
         key, before, after = x.split([self.slot, self.key * self.slot, (self.t - self.key - 1) * self.slot], 1)
         return torch.cat([before, key, after], 1)
-
-    def _split(self, x: Tensor, slot: int) -> tuple[Tensor, ...]:
-        if x.shape[1] != self.total:
-            raise fail("TokenGrid", got=tuple(x.shape), expected=f"[B, {self.total}, ...]", fix="Leave out a prefix.")
-        return x.split([slot * self.slot, self.slot, (self.t - slot - 1) * self.slot], 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

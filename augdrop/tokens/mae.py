@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from augdrop.checks import check_share
@@ -14,8 +13,7 @@ from augdrop.errors import fail
 from augdrop.rng import Draws
 from augdrop.tokens.base import Selector
 from augdrop.tokens.budgets import Rule, kept
-from augdrop.tokens.choose import check_scores, lowest
-from augdrop.tokens.draw import subsets
+from augdrop.tokens.choose import random_set
 from augdrop.tokens.selection import Selection
 
 
@@ -33,6 +31,7 @@ class MAE(Selector):
         rule: ``"mae"`` counts as the reference does; see `augdrop.tokens.budgets.RULES`.
 
     Example:
+        >>> import torch
         >>> selection = MAE(seed=0)(torch.rand(2, 196, 8), keys=[5, 6])
         >>> selection.mask("removed").sum(1).tolist()
         [147, 147]
@@ -53,17 +52,14 @@ class MAE(Selector):
         check_share("MAE: ratio", self.ratio)
 
     def select(self, draws: Draws, total: int, noise: Tensor | None = None, **given: Any) -> Selection:
-        count = kept(total, self.ratio, self.rule)
-        if noise is None:
-            return Selection(torch.from_numpy(subsets(*draws, total, count)), total)
-        check_scores("MAE: noise", noise, (len(draws), total))
-        return lowest(noise, count, ordered=False)
+        return random_set("MAE: noise", draws, total, kept(total, self.ratio, self.rule), noise)
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:
     """Images ``[B, C, H, W]`` as patches ``[B, N, patch * patch * C]``: rows, columns, then channels.
 
     Example:
+        >>> import torch
         >>> patchify(torch.arange(16.0).view(1, 1, 4, 4), 2)[0, 1].tolist()
         [2.0, 3.0, 6.0, 7.0]
     """

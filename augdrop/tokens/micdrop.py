@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from augdrop.checks import check_probability, check_range, check_seed, check_whole
+from augdrop.checks import check_probability, check_range, check_whole, seed_of
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.keys import Ids, resolve
@@ -60,9 +60,7 @@ class MICDrop:
         check_whole("MICDrop: block", self.block, 1)
         check_probability("MICDrop: p", self.p)
         check_range("MICDrop: ratio", self._range, 0, 1)
-        if self.seed is None:
-            object.__setattr__(self, "seed", int(torch.empty((), dtype=torch.int64).random_()))
-        check_seed(f"{type(self).__name__}: seed", self.seed)
+        object.__setattr__(self, "seed", seed_of("MICDrop: seed", self.seed))
 
     @property
     def _range(self) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from augdrop.checks import check_seed
+from augdrop.checks import seed_of
 from augdrop.citation import Citation
 from augdrop.errors import AugDropError, fail
 from augdrop.keys import Ids, resolve
@@ -34,9 +34,7 @@ class Perturbation:
     citation: ClassVar[Citation | None] = None
 
     def __post_init__(self) -> None:
-        if self.seed is None:
-            object.__setattr__(self, "seed", int(torch.empty((), dtype=torch.int64).random_()))
-        check_seed(f"{type(self).__name__}: seed", self.seed)
+        object.__setattr__(self, "seed", seed_of(f"{type(self).__name__}: seed", self.seed))
 
     def __call__(
         self, logits: Tensor, *, keys: Ids | None = None, epoch: Ids | None = None, prefix: int = 0, layer: int = 0

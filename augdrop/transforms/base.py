@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 from augdrop import labels
 from augdrop.annotations import ERASING, MIXING, Policies
-from augdrop.checks import check_seed
+from augdrop.checks import seed_of
 from augdrop.citation import Citation
 from augdrop.errors import fail, nearest
 from augdrop.keys import EPOCHS, Ids, resolve
@@ -62,10 +62,8 @@ class Transform(v2.Transform):
 
     def __init__(self, *, seed: int | None = None) -> None:
         super().__init__()
-        if seed is not None:
-            check_seed(f"{type(self).__name__}: seed", seed)
         self._seed_given = seed is not None
-        self.seed = int(torch.empty((), dtype=torch.int64).random_() if seed is None else seed)
+        self.seed = seed_of(f"{type(self).__name__}: seed", seed)
         self._place = ""
         # In shared memory: persistent DataLoader workers see the epoch that the main process sets.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
