@@ -104,17 +104,17 @@ def mix(
     return mixed.to(torch.float64 if target.dtype == torch.float64 else torch.float32)
 
 
-class OverFrames(NamedTuple):
-    """The shares of videos whose frames have regions of their own: means over each sample's frames."""
+class Told(NamedTuple):
+    """`Shares` without the plan that they are of."""
 
     lam: Tensor
     partner: Tensor | None
 
-    @classmethod
-    def of(cls, plan: Shares, frames: int) -> OverFrames:
-        """From a plan of B × ``frames`` samples to shares of B samples."""
-        partner = plan.partner
-        return cls(plan.lam.view(-1, frames).mean(1), None if partner is None else partner[::frames] // frames)
+
+def over_frames(plan: Shares, frames: int) -> Told:
+    """Of a plan of B × ``frames`` frames with regions of their own, the shares of B videos: means over the frames."""
+    partner = plan.partner
+    return Told(plan.lam.view(-1, frames).mean(1), None if partner is None else partner[::frames] // frames)
 
 
 def _from_indices(target: Tensor, theirs: Tensor, values: Tensor, classes: int, off: float, whole: float) -> Tensor:

@@ -129,7 +129,7 @@ def test_an_empty_batch():
 def test_shares_of_videos_are_means_over_their_frames():
     boxes = torch.tensor([[[0, 0, 4, 4]], [[0, 0, 0, 0]], [[0, 0, 4, 2]], [[0, 0, 4, 1]]])
     plan = plan_of(regions.Boxes((4, 4), boxes), partner=torch.tensor([2, 3, 0, 1]))
-    shares = labels.OverFrames.of(plan, 2)
+    shares = labels.over_frames(plan, 2)
     assert shares.lam.tolist() == [0.5, 0.625]
     assert shares.partner.tolist() == [1, 0]
 

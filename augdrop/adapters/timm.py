@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,7 +128,7 @@ class TimmStage(FastCollateMixup):
         if self._mixes and self.mixup_enabled:
             return t(x, target, inplace=True)
         options = {"num_classes": self.num_classes, "smoothing": self.label_smoothing, "multi_label": self.multi_label}
-        clean = labels.mix(target, _Clean(torch.ones(len(x), dtype=torch.float64)), **options)
+        clean = labels.mix(target, labels.Told(torch.ones(len(x), dtype=torch.float64), None), **options)
         return t(x, inplace=True) if self.mixup_enabled else x, clean
 
     def _erase(self, x: Tensor) -> Tensor:
@@ -150,13 +150,6 @@ class TimmStage(FastCollateMixup):
 
     def __repr__(self) -> str:
         return f"to_timm({self.transform})"
-
-
-class _Clean(NamedTuple):
-    """The shares of samples that are wholly their own."""
-
-    lam: Tensor
-    partner: None = None
 
 
 def _stack(items: Any) -> Any:

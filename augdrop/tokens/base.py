@@ -14,8 +14,8 @@ from augdrop.checks import check_whole, seed_of
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.keys import Ids, resolve
+from augdrop.presets import Presets
 from augdrop.rng import Draws, stream_key
-from augdrop.tokens.presets import Presets
 from augdrop.tokens.selection import Selection
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from augdrop.citation import Citation
 from augdrop.errors import fail
-from augdrop.tokens.presets import Presets
+from augdrop.presets import Presets
 
 
 class Seen(NamedTuple):

@@ -16,10 +16,11 @@ from augdrop import labels
 from augdrop.annotations import ERASING, MIXING, Policies
 from augdrop.checks import seed_of
 from augdrop.citation import Citation
-from augdrop.errors import fail, nearest
+from augdrop.errors import fail
 from augdrop.keys import EPOCHS, Ids, resolve
 from augdrop.plan import Plan
 from augdrop.plans import Plans
+from augdrop.presets import Presets
 from augdrop.rng import Draws, stream_key
 from augdrop.samples import unpack
 from augdrop.samples.edge import is_plain
@@ -27,7 +28,7 @@ from augdrop.transforms import compiled
 from augdrop.transforms.shapes import batch_size
 
 
-class Transform(v2.Transform):
+class Transform(Presets, v2.Transform):
     """Base of all transforms; a torchvision v2 transform that is called with whole batches as well as single samples.
 
     ``t(x, *targets, keys=None, epoch=None, plan=None, inplace=False, out=None)``: ``x`` is an image ``[C, H, W]``, a
@@ -37,7 +38,6 @@ class Transform(v2.Transform):
     """
 
     citation: ClassVar[Citation | None] = None
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Options whose default is not that of `OPTIONS`."""
     mixes: bool = False
@@ -70,13 +70,6 @@ class Transform(v2.Transform):
         self._now = self._epoch.numpy()  # the same number, read in a quarter of the time
         self._bind(self.seed, "")
         compiled.register(self)
-
-    @classmethod
-    def preset(cls, name: str, **overrides: Any) -> Self:
-        """The transform with a named set of parameters (see ``presets``), some of them overridden."""
-        if name not in cls.presets:
-            raise fail(f"{cls.__name__}.preset", got=repr(name), expected="a preset", fix=nearest(name, cls.presets))
-        return cls(**{**cls.presets[name], **overrides})
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -137,7 +130,7 @@ class Transform(v2.Transform):
             return target
         shares = self.label_shares(plan)
         if len(plan.hit) != batch_size(x):
-            shares = labels.OverFrames.of(shares, x.shape[1])
+            shares = labels.over_frames(shares, x.shape[1])
         return labels.mix(target, shares, other=other, **options)
 
     def label_shares(self, plan: Any) -> labels.Shares:

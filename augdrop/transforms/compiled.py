@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -54,7 +54,7 @@ def call(transform: Transform, inputs: tuple[Any, ...], keys: Any, epoch: Any, u
         return painted, y
     partner, lam = numbers[0], numbers[1].view(torch.float64)
     if len(lam) != len(y) and x.ndim == 5:
-        lam, partner = labels.OverFrames.of(_Shares(partner, lam), x.shape[1])
+        lam, partner = labels.over_frames(labels.Told(lam, partner), x.shape[1])
     if options["form"] == "pairs":
         return painted, (y, y[partner], lam.to(torch.float32))
     return painted, torch.ops.augdrop.mix_labels(y, partner, lam, transform._handle)
@@ -144,17 +144,10 @@ def _backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None, None, None
 _transform.register_autograd(_backward, setup_context=_save)
 
 
-class _Shares(NamedTuple):
-    """The part of a plan that labels need."""
-
-    partner: Tensor
-    lam: Tensor
-
-
 @torch.library.custom_op("augdrop::mix_labels", mutates_args=())
 def _mix_labels(y: Tensor, partner: Tensor, lam: Tensor, handle: int) -> Tensor:
     options = _live[handle].label_options() or {}
-    return labels.mix(y, _Shares(partner, lam), **options)  # type: ignore[arg-type,return-value]
+    return labels.mix(y, labels.Told(lam, partner), **options)  # type: ignore[arg-type,return-value]
 
 
 @_mix_labels.register_fake

@@ -254,7 +254,7 @@ class OneOf(_Composition):
     def label_shares(self, plan: Plans) -> labels.Shares:
         """The plan, but what is erased, or pasted by a member that keeps labels, costs a sample no share."""
         mixed = _gets_labels(self, plan)
-        return plan if mixed is None else labels.OverFrames(torch.where(mixed, plan.lam, 1.0), plan.partner)
+        return plan if mixed is None else labels.Told(torch.where(mixed, plan.lam, 1.0), plan.partner)
 
     def apply(
         self, x: Tensor, plan: Plans, *, inplace: bool = False, out: Tensor | None = None, source: Tensor | None = None
