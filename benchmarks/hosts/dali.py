@@ -113,8 +113,8 @@ def cutmix(side: int) -> Step:
 
 
 def idle(images: Node, labels: Node, keys: Node, inplace: bool = False) -> tuple[Node, ...]:
-    """What no stage can be without: DALI's copy of the images (if it isn't in place), a Python function that is handed the batch and says its
-    shapes, and soft labels, which the function hands on as it got them; DALI copies its small outputs once more."""
+    """What no stage can be without: a copy of the images, if they stay, a Python function that is handed the batch and
+    says its shapes, and soft labels, which go on as it got them; DALI copies its small outputs once more."""
     from nvidia.dali import fn
     from nvidia.dali.python_function_plugin import ArrayToDLTensor, DLTensorToArray
 

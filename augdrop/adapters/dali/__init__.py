@@ -22,10 +22,10 @@ one number a sample, from which the graph takes ``keys=number // classes`` and `
 
 A stage keeps nothing from batch to batch: checkpoints hold all there is if the readers' do. A graph with a stage cannot
 be serialized, as none with a Python function can. On the CPU a stage paints a copy that DALI makes, or the images where
-they lie if it is told ``inplace=True``, on as many threads as DALI's own leave cores, or on all cores if the pipeline does not work ahead. DALI runs CPU
-operators one after the other, so a stage's time adds to a batch's whatever the executor. GPU graphs are made of DALI's
-operators and small functions on the host; how they fit together is tested without a GPU, what they paint is tested on
-the CPU.
+they lie if it is told ``inplace=True``, on as many threads as DALI's own leave cores, or on all cores if the pipeline
+does not work ahead. DALI runs CPU operators one after the other, so a stage's time adds to a batch's whatever the
+executor. GPU graphs are made of DALI's operators and small functions on the host; how they fit together is tested
+without a GPU, what they paint is tested on the CPU.
 """
 
 from __future__ import annotations
