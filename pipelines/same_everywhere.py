@@ -51,7 +51,8 @@ def on_batches(function, ts, photographs, batches, workers):
 def in_workers(function, ts, photographs, batches, workers):
     """``function(t)`` are two: what is done to a PIL image in the data set, and the collate function."""
     stages = {name: function(t) for name, t in ts.items()}
-    data = ad.keyed(photographs.through(lambda image: {n: each(image) for n, (each, _) in stages.items()}), attach=True)
+    through = Photographs(photographs.items, lambda image: {n: each(image) for n, (each, _) in stages.items()})
+    data = ad.keyed(through, attach=True)
 
     def collate(items):
         for name, (_, whole) in stages.items():
@@ -168,9 +169,6 @@ def kornia(t):
 class Photographs(Dataset):
     def __init__(self, items, transform):
         self.items, self.transform = items, transform
-
-    def through(self, transform):
-        return Photographs(self.items, transform)
 
     def __len__(self):
         return len(self.items)

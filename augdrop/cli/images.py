@@ -161,22 +161,27 @@ def save(image: LoadedImage, path: str | os.PathLike[str], *, quality: int = 95)
     """
     path, where = Path(path), f"writing '{path}'"
     data = _encode(image, path.suffix.lower(), quality, where)
-    # A short name of its own: one made from the target's could pass the limit on a name's length.
-    temporary = path.parent / f".augdrop-{uuid.uuid4().hex}.tmp"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        put(data, path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             expected, fix = f"room for {len(data)} bytes", "Free some, or choose another output folder."
         else:
             expected, fix = "a place that can be written to", "Check it, or choose another output folder."
         raise fail(where, got=error.strerror, expected=expected, fix=fix) from error
+
+
+def put(data: bytes, path: Path) -> None:
+    """Write a file whole or not at all, making its folder."""
+    # A short name of its own: one made from the target's could pass the limit on a name's length.
+    temporary = path.parent / f".augdrop-{uuid.uuid4().hex}.tmp"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _encode(image: LoadedImage, suffix: str, quality: int, where: str) -> bytes:

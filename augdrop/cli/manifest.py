@@ -6,12 +6,11 @@ import contextlib
 import csv
 import io
 import json
-import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from augdrop.cli.images import put
 from augdrop.errors import fail
 
 try:
@@ -89,15 +88,8 @@ def writing(path: Path) -> Iterator[None]:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    temporary = path.parent / f".augdrop-{uuid.uuid4().hex}.tmp"
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        put(text.encode("utf-8", "surrogateescape"), path)
 
 
 class Journal:

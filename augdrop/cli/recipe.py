@@ -140,7 +140,9 @@ def _method(cls: type[Transform], body: Any, seed: int | None) -> Transform:
     except AugDropError:
         raise
     except (TypeError, ValueError) as error:  # a list where a number is meant, and the like
-        raise fail(name, got=f"{body} ({error})", expected="values of the right kind", fix=_see(name)) from None
+        raise fail(
+            name, got=f"{body} ({error})", expected="values of the right kind", fix=f"See: augdrop list {name}"
+        ) from None
 
 
 def _fill(value: Any, where: str) -> Fill:
@@ -180,7 +182,3 @@ def _dataclass(cls: type, fields: Any, where: str, start: dict[str, Any] | None 
         return cls(**(start or {}) | fields)
     except TypeError as error:
         raise fail(where, got=f"{fields} ({error})", expected=f"values for {', '.join(names)}", fix="") from None
-
-
-def _see(name: str) -> str:
-    return f"See: augdrop list {name}"

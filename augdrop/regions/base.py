@@ -102,17 +102,9 @@ class Region(Lazy):
 
     def tokens(self, patch: int | tuple[int, int], min_share: float = 0.5) -> Tensor:
         """bool ``[B, N]``, True for each token (patch, row-major) of which at least ``min_share`` is dropped."""
-        ph, pw = (patch, patch) if isinstance(patch, int) else patch
-        (h, w), mask = self.size, self.mask()
-        if ph < 1 or pw < 1 or h % ph or w % pw:
-            raise fail(
-                "tokens(patch)",
-                got=patch,
-                expected=f"a patch that divides the canvas {self.size}",
-                fix="Rescale first.",
-            )
-        counts = mask.reshape(len(self), h // ph, ph, w // pw, pw).sum((2, 4)).flatten(1)
-        return (counts > 0) & (counts >= min_share * ph * pw)
+        counts, area = per_patch(self.mask(), patch)
+        counts = counts.flatten(1)
+        return (counts > 0) & (counts >= min_share * area)
 
     def take(self, index: Tensor) -> Self:
         """The regions of the samples in ``index``, in that order."""
@@ -135,6 +127,17 @@ class Region(Lazy):
         return True
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def per_patch(mask: Tensor, patch: int | tuple[int, int]) -> tuple[Tensor, int]:
+    """How many pixels of ``mask [B, H, W]`` are in each patch, int64 ``[B, gh, gw]``, and how many a patch has."""
+    ph, pw = (patch, patch) if isinstance(patch, int) else patch
+    n, h, w = mask.shape
+    if ph < 1 or pw < 1 or h % ph or w % pw:
+        raise fail(
+            "tokens: patch", got=patch, expected=f"a patch that divides the canvas {h}×{w}", fix="Resize the images."
+        )
+    return mask.reshape(n, h // ph, ph, w // pw, pw).sum((2, 4)), ph * pw
 
 
 def centres(old: int, new: int, device: torch.device | str = "cpu") -> Tensor:

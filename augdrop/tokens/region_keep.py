@@ -11,6 +11,7 @@ from augdrop.checks import check_positive, check_share, check_whole
 from augdrop.errors import fail
 from augdrop.plan import Plan
 from augdrop.plans import Plans
+from augdrop.regions.base import per_patch
 from augdrop.rng import Draws
 from augdrop.tokens.base import Selector
 from augdrop.tokens.rows import from_mask
@@ -38,7 +39,6 @@ def from_plan(plan: Plan | Plans, patch: int | tuple[int, int], min_share: float
     """
     check_share("tokens: min_share", min_share)
     check_positive("tokens: min_share", min_share)
-    ph, pw = (patch, patch) if isinstance(patch, int) else patch
     members = plan.plans if isinstance(plan, Plans) else (plan,)
     if any(one.opacity is not None and (one.opacity[one.hit] < 1).any() for one in members):
         raise fail(
@@ -47,16 +47,12 @@ def from_plan(plan: Plan | Plans, patch: int | tuple[int, int], min_share: float
             expected="pixels that are dropped or replaced",
             fix="Take a transform of regions, such as CutMix in place of Mixup.",
         )
-    (h, w), pixels = plan.size, plan.mask()
-    if ph < 1 or pw < 1 or h % ph or w % pw:
-        raise fail(
-            "tokens: patch", got=patch, expected=f"a patch that divides the canvas {h}×{w}", fix="Resize the images."
-        )
-    counts = pixels.view(len(plan), h // ph, ph, w // pw, pw).sum((2, 4)).flatten(1)
-    kept = (counts == 0) | (counts < min_share * ph * pw)
+    dropped, area = per_patch(plan.mask(), patch)
+    counts = dropped.flatten(1)
+    kept = (counts == 0) | (counts < min_share * area)
     kept.scatter_(1, counts.argmin(1, keepdim=True), True)
     keep, padded = from_mask(kept)
-    return Selection(keep, kept.shape[1], (h // ph, w // pw), prefix, padded=padded)
+    return Selection(keep, kept.shape[1], tuple(dropped.shape[1:]), prefix, padded=padded)
 
 
 @dataclasses.dataclass(frozen=True)

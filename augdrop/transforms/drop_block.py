@@ -11,10 +11,6 @@ from augdrop.regions.blocks import RandomBlocks
 from augdrop.transforms.options import Options
 from augdrop.transforms.regional import RegionalDropout
 
-GHIASI = Citation(
-    "Ghiasi, Lin & Le", 2018, "DropBlock: a regularization method for convolutional networks, NeurIPS", "1810.12890"
-)
-
 
 class DropBlock(RegionalDropout):
     """Drop blocks of one size around random seeds, the same for all channels.
@@ -33,7 +29,9 @@ class DropBlock(RegionalDropout):
         True
     """
 
-    citation: ClassVar = GHIASI
+    citation: ClassVar = Citation(
+        "Ghiasi, Lin & Le", 2018, "DropBlock: a regularization method for convolutional networks, NeurIPS", "1810.12890"
+    )
     presets: ClassVar = {"paper": {"drop_ratio": 0.1, "block_size": 7}}
 
     def __init__(
