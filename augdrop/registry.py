@@ -1,4 +1,4 @@
-"""The methods: one line each. Tests, benchmark, gallery, command line and documentation take them from here."""
+"""The methods: one line each. Tests, benchmark, preview and command line take them from here."""
 
 from __future__ import annotations
 

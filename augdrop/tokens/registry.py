@@ -1,4 +1,4 @@
-"""The methods for tokens: one line each. Tests, previews, command line and documentation take them from here."""
+"""The methods for tokens: one line each. Tests, preview and command line take them from here."""
 
 from __future__ import annotations
 
@@ -49,7 +49,6 @@ SELECTORS: dict[str, type[Selector]] = {
         TokenDropping,
     )
 }
-
 """What goes by key (or by given scores) and says which tokens of a sample stay."""
 
 METHODS: dict[str, Callable[..., Any]] = {
