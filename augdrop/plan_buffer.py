@@ -46,13 +46,6 @@ class PlanBuffer:
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise fail("PlanBuffer: device", got=f"'{device}'", expected="a GPU in this machine", fix='Pass "cpu".')
         _check_one(plan)
-        if plan.partner is not None and not _within(plan, len(plan)):
-            raise fail(
-                "PlanBuffer",
-                got="partners in another batch",
-                expected=f"positions in the batch of {len(plan)}",
-                fix="Mix inside the batch, or by partners=(images, labels).",
-            )
         self._first, self._captured = plan, _launch(plan)
         self.plan: Plan = plan._placed(self.device, non_blocking=True)
         if plan.partner is not None:
@@ -116,13 +109,6 @@ class PlanBuffer:
                     expected=f"{expected}, as captured",
                     fix="Make another buffer, and capture again.",
                 )
-        if plan.partner is not None and not _within(plan, len(plan)):
-            raise fail(
-                "PlanBuffer.fill: partner",
-                got="positions outside the batch",
-                expected=f"positions from 0 to {len(plan) - 1}",
-                fix="Plan for the batch that is in memory.",
-            )
 
     def __repr__(self) -> str:
         return f"PlanBuffer({self._first.method}, {len(self)} samples, {len(self._bytes)} bytes on {self.device})"
@@ -162,11 +148,6 @@ def _launch(plan: Plan) -> tuple[Any, ...]:
     return plan.method, plan.fill, kind, plan.size, layout
 
 
-def _within(plan: Plan, n: int) -> bool:
-    reach = plan.reach
-    return reach is None or (reach[0] >= 0 and reach[1] < n)
-
-
 def _check_one(plan: Any) -> None:
     if not isinstance(plan, Plan):
         raise fail(
@@ -183,3 +164,11 @@ def _check_one(plan: Any) -> None:
                 expected="one on the host",
                 fix="Leave it where t.plan made it (from scores on the host, if any): the buffer copies it.",
             )
+    reach = plan.reach
+    if reach is not None and (reach[0] < 0 or reach[1] >= len(plan)):
+        raise fail(
+            "PlanBuffer",
+            got="partners in another batch",
+            expected=f"positions in the batch of {len(plan)}",
+            fix="Mix inside the batch, or by partners=(images, labels).",
+        )

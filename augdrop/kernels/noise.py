@@ -22,7 +22,7 @@ from augdrop.memory import address, ahead, data, pointer
 from augdrop.rng import philox
 
 INTEGER, FLOAT16, BFLOAT16, FLOAT32, FLOAT64 = range(5)
-_FORMS = {torch.float16: FLOAT16, torch.bfloat16: BFLOAT16, torch.float32: FLOAT32, torch.float64: FLOAT64}
+FORMS = {torch.float16: FLOAT16, torch.bfloat16: BFLOAT16, torch.float32: FLOAT32, torch.float64: FLOAT64}
 _BELOW_ONE = np.float32(1 - 2.0**-24)
 
 
@@ -49,7 +49,7 @@ def law(dtype: torch.dtype, normal: bool, first: float | None, second: float | N
     if dtype.is_floating_point:
         first, second = 0.0 if first is None else first, 1.0 if second is None else second
         _check_range(dtype, normal, first, second)
-        return Law(_FORMS[dtype], normal, False, float(first), float(second if normal else second - first), 0, 0)
+        return Law(FORMS[dtype], normal, False, float(first), float(second if normal else second - first), 0, 0)
     low, high = (0, 1) if dtype == torch.bool else (torch.iinfo(dtype).min, torch.iinfo(dtype).max)
     # A 32-bit word cannot span int64: its noise has the range of int32, as an image of counts would.
     top = min(high, 2**31 - 1)

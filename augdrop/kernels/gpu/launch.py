@@ -15,11 +15,10 @@ from augdrop.kernels.blend import working_type
 from augdrop.kernels.gpu import chain as chain_kernel
 from augdrop.kernels.gpu import means as means_kernels
 from augdrop.kernels.gpu import paint as paint_kernel
-from augdrop.kernels.noise import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INTEGER, quantiles
+from augdrop.kernels.noise import FORMS, INTEGER, quantiles
 from augdrop.kernels.painter import BLEND, BLUR, NOISE, TABLE
 
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-_FORMS = {torch.float16: FLOAT16, torch.bfloat16: BFLOAT16, torch.float32: FLOAT32, torch.float64: FLOAT64}
 _WIDE = {torch.float32: tl.float32, torch.float64: tl.float64}
 
 Strides = tuple[int, ...]
@@ -109,7 +108,7 @@ def _painting(
 ) -> tuple[dict[str, Any], dict[str, Any], int]:  # fmt: skip
     """The numbers and constants of a launch of the paint kernel, and its programs: all that is not a tensor."""
     b, t, c, h, w = shape
-    form, computed = _FORMS.get(dtype, INTEGER), fill in (BLEND, BLUR)
+    form, computed = FORMS.get(dtype, INTEGER), fill in (BLEND, BLUR)
     boxes, normal, narrow, laws = 0 if table is None else table[1], False, False, (0.0, 0.0, 0, 0, 0, 0)
     if fill == NOISE:
         _, normal, narrow, first, second, low, high, boxes = law
@@ -150,7 +149,7 @@ def chaining(
     }  # fmt: skip
     numbers |= walk | _region(params.numel() // b, bits.shape) | _strides("x", x.shape, x.stride(), lie)
     constants = {
-        "KIND": kind, "BLEND": blends, "FORM": _FORMS.get(x.dtype, INTEGER) if blends else INTEGER,
+        "KIND": kind, "BLEND": blends, "FORM": FORMS.get(x.dtype, INTEGER) if blends else INTEGER,
         "WIDE": _WIDE[working_type(x.dtype)] if blends else None, **lie, "ROWS": (rows := _rows(lie["VEC"], 8, 1)),
     }  # fmt: skip
     # Few samples leave a program room for more of each.
@@ -167,7 +166,7 @@ def averaging(x: Tensor, hit: Tensor) -> tuple[Launch, Tensor]:
     strides = _strides("x", x.shape, x.stride(), _APART)
     numbers |= {"width": w, "size": h * w, "pixels": t * h * w} | strides
     flat = h == 1 or strides["x_row"] == w * strides["x_column"]
-    constants = {"FORM": _FORMS.get(x.dtype, INTEGER), "FLAT": flat, "BLOCK": 256 * max(4, 16 // x.element_size())}
+    constants = {"FORM": FORMS.get(x.dtype, INTEGER), "FLAT": flat, "BLOCK": 256 * max(4, 16 // x.element_size())}
     return Launch(means_kernels.channel_means, b * c, numbers, constants, 8), out
 
 
@@ -183,7 +182,7 @@ def shrinking(x: Tensor, hit: Tensor, factor: int) -> tuple[Launch, Tensor]:
     numbers |= {"height": h, "width": w} | _strides("x", x.shape, x.stride(), _APART)
     numbers |= {"cell_rows": rows, "cell_columns": columns, "groups": triton.cdiv(columns, size)}
     constants = {
-        "FORM": _FORMS.get(x.dtype, INTEGER), "WIDE": _WIDE[wide], "FACTOR": factor, "CELLS": size, "SPAN": span,
+        "FORM": FORMS.get(x.dtype, INTEGER), "WIDE": _WIDE[wide], "FACTOR": factor, "CELLS": size, "SPAN": span,
     }  # fmt: skip
     return Launch(means_kernels.cell_means, b * t * c * rows * numbers["groups"], numbers, constants, warps), out
 
