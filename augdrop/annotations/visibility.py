@@ -13,6 +13,7 @@ from augdrop.annotations.policy import Policy
 from augdrop.errors import fail
 from augdrop.kernels.coverage import shown
 from augdrop.kernels.turned import shown_turned
+from augdrop.regions.base import under
 
 SLIVER = 1e-6
 """Pixels: a smaller area is a rounding error of the exact areas of fractional boxes."""
@@ -34,7 +35,7 @@ def look(objects: Objects, dropped: Tensor, policy: Policy, *, imported: bool, c
         masks = _only(masks, dropped if imported else ~dropped)
         left = dataclasses.replace(left, masks=masks if cut else objects.masks)
     if objects.keypoints is not None:
-        hidden = inside(objects.keypoints, dropped) ^ imported
+        hidden = _inside(objects.keypoints, dropped) ^ imported
         left = _point_policy(left, hidden, imported, policy)
     if not judged:
         return _measured(objects, left)
@@ -91,7 +92,7 @@ def _stays(objects: Objects, total: Tensor, seen: Tensor, dropped: Tensor, impor
         boxes = _bounds(objects.masks) if objects.boxes is None else objects.boxes  # type: ignore[arg-type]
         across = boxes.shape[1] // 2  # where the opposite corner begins
         centres = (boxes[:, :2].double() + boxes[:, across : across + 2].double()) / 2
-        stays = ~(inside(centres, dropped).cpu() ^ imported)
+        stays = ~(_inside(centres, dropped).cpu() ^ imported)
     else:
         stays = whole | (there & (seen >= policy.min_visibility * total - SLIVER))
         if not by_points:
@@ -127,12 +128,11 @@ def _point_policy(objects: Objects, hidden: Tensor, imported: bool, policy: Poli
     return dataclasses.replace(objects, keypoints=points.masked_fill(hidden[..., None], 0))
 
 
-def inside(points: Tensor, dropped: Tensor) -> Tensor:
+def _inside(points: Tensor, dropped: Tensor) -> Tensor:
     """bool, a value for each point: is the pixel under it dropped? Not for unknown (NaN) points."""
-    h, w = dropped.shape
-    x, y = points[..., :2].to(dropped.device, torch.float64).nan_to_num(nan=-1.0).floor().long().unbind(-1)
-    on_canvas = (x >= 0) & (x < w) & (y >= 0) & (y < h)
-    return (on_canvas & dropped[y.clamp(0, h - 1), x.clamp(0, w - 1)]).to(points.device)
+    xy = points[..., :2].reshape(-1, 2).to(dropped.device, torch.float64).nan_to_num(nan=-1.0)
+    inside = under(dropped[None], xy, torch.zeros(len(xy), dtype=torch.int64, device=dropped.device))
+    return inside.view(points.shape[:-1]).to(points.device)
 
 
 def _only(masks: Tensor, seen: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What every kind of region can do: areas, masks, feature maps and tokens."""
+"""What every kind of region can do: areas, masks, feature maps, tokens, and how much of a box it leaves visible."""
 
 from __future__ import annotations
 
@@ -106,6 +106,39 @@ class Region(Lazy):
         counts = counts.flatten(1)
         return (counts > 0) & (counts >= min_share * area)
 
+    def covered(self, boxes: Tensor, index: Tensor) -> Tensor:
+        """Dropped area inside boxes, float64 ``[M]``, exact for fractional edges.
+
+        Args:
+            boxes: ``[M, 4]`` as ``x0, y0, x1, y1`` in pixels, a pixel being the unit square from its index on.
+            index: int64 ``[M]``, the sample that each box belongs to.
+        """
+        h, w = self.size
+        # The integral of a piecewise constant image is its summed-area table, interpolated bilinearly.
+        table = torch.zeros(len(self), h + 1, w + 1, dtype=torch.float64, device=self.device)
+        table[:, 1:, 1:] = self.mask().to(torch.float64).cumsum(1).cumsum(2)
+        x0, y0, x1, y1 = (boxes[:, i].double().clamp(0, (w, h)[i % 2]) for i in range(4))
+
+        def integral(y: Tensor, x: Tensor) -> Tensor:
+            j, i = y.floor().long().clamp(max=h - 1), x.floor().long().clamp(max=w - 1)
+            fy, fx = y - j, x - i
+            top = table[index, j, i] * (1 - fx) + table[index, j, i + 1] * fx
+            bottom = table[index, j + 1, i] * (1 - fx) + table[index, j + 1, i + 1] * fx
+            return top * (1 - fy) + bottom * fy
+
+        return (integral(y1, x1) - integral(y0, x1) - integral(y1, x0) + integral(y0, x0)).clamp(min=0)
+
+    def visible_share(self, boxes: Tensor, index: Tensor) -> Tensor:
+        """Share of each box (clipped to the canvas) that is not dropped, float64 ``[M]``; 0 for an empty box."""
+        h, w = self.size
+        x0, y0, x1, y1 = (boxes[:, i].double().clamp(0, (w, h)[i % 2]) for i in range(4))
+        area = (x1 - x0).clamp(min=0) * (y1 - y0).clamp(min=0)
+        return torch.where(area > 0, 1 - self.covered(boxes, index) / area.clamp(min=1e-300), 0.0).clamp(0, 1)
+
+    def contains(self, points: Tensor, index: Tensor) -> Tensor:
+        """bool ``[M]``: does the pixel under each point ``(x, y)`` of ``points [M, 2]`` drop? False off the canvas."""
+        return under(self.mask(), points, index)
+
     def take(self, index: Tensor) -> Self:
         """The regions of the samples in ``index``, in that order."""
         taken = dataclasses.replace(self, **{name: t[index] for name, t in self.tensors().items()})
@@ -138,6 +171,14 @@ def per_patch(mask: Tensor, patch: int | tuple[int, int]) -> tuple[Tensor, int]:
             "tokens: patch", got=patch, expected=f"a patch that divides the canvas {h}×{w}", fix="Resize the images."
         )
     return mask.reshape(n, h // ph, ph, w // pw, pw).sum((2, 4)), ph * pw
+
+
+def under(mask: Tensor, points: Tensor, index: Tensor) -> Tensor:
+    """`Region.contains`, of a ``mask [B, H, W]``."""
+    h, w = mask.shape[1:]
+    x, y = points[:, 0].floor().long(), points[:, 1].floor().long()
+    inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+    return inside & mask[index, y.clamp(0, h - 1), x.clamp(0, w - 1)]
 
 
 def centres(old: int, new: int, device: torch.device | str = "cpu") -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numba import njit
 
 from augdrop.errors import AugDropError
@@ -112,3 +114,45 @@ def test_centres_are_those_of_real_numbers(old, new):
 def test_a_mask_fits_its_canvas():
     with pytest.raises(AugDropError, match="a canvas of 4×50"):
         Mask((4, 50), torch.zeros(1, 16, dtype=torch.uint8))
+
+
+# Edges in eighths: inside, on and off the canvas, and exact in floating point.
+eighths = st.integers(-24, 24 * 8).map(lambda n: n / 8)
+
+
+def overlap(mask, x0, y0, x1, y1):
+    """Area of a box on dropped pixels, pixel by pixel."""
+    total = 0.0
+    for y, x in zip(*np.nonzero(mask), strict=True):
+        total += max(0.0, min(x + 1, x1) - max(x, x0)) * max(0.0, min(y + 1, y1) - max(y, y0))
+    return total
+
+
+@settings(max_examples=150, derandomize=True)
+@given(st.sampled_from(sorted(REGIONS[20, 31])), st.lists(st.tuples(*[eighths] * 4), min_size=1, max_size=4), st.data())
+def test_covered_and_visible_share_are_exact(name, corners, choose):
+    region = REGIONS[20, 31][name]
+    h, w = region.size
+    boxes = [(min(a, c), min(b, d), max(a, c), max(b, d)) for a, b, c, d in corners]
+    index = [choose.draw(st.integers(0, len(region) - 1)) for _ in boxes]
+    mask = region.mask().numpy()
+    covered = region.covered(torch.tensor(boxes), torch.tensor(index))
+    share = region.visible_share(torch.tensor(boxes), torch.tensor(index))
+    for i, (x0, y0, x1, y1) in enumerate(boxes):
+        clipped = max(0, min(x0, w)), max(0, min(y0, h)), max(0, min(x1, w)), max(0, min(y1, h))
+        area = (clipped[2] - clipped[0]) * (clipped[3] - clipped[1])
+        expected = overlap(mask[index[i]], *clipped)
+        # Eighths squared are exact; the interpolation of large sums is good to the last few bits.
+        assert covered[i].item() == pytest.approx(expected, abs=1e-9)
+        assert share[i].item() == pytest.approx(1 - expected / area if area else 0, abs=1e-9)
+
+
+@settings(max_examples=100, derandomize=True)
+@given(st.sampled_from(sorted(REGIONS[33, 17])), st.tuples(st.floats(-3, 20), st.floats(-3, 36)), st.data())
+def test_contains_asks_the_pixel_under_a_point(name, point, choose):
+    region = REGIONS[33, 17][name]
+    b = choose.draw(st.integers(0, len(region) - 1))
+    x, y = (int(np.floor(v)) for v in point)
+    on = 0 <= x < 17 and 0 <= y < 33
+    found = region.contains(torch.tensor([point], dtype=torch.float64), torch.tensor([b]))
+    assert found.tolist() == [on and bool(region.mask()[b, y, x])]
