@@ -83,6 +83,10 @@ class Plans:
                 opacity = torch.where(self.spread(p.hit), self.spread(p.opacity), opacity)
         return opacity
 
+    def take(self, index: Tensor) -> Plans:
+        """The plans of some samples; see `Plan.take`."""
+        return dataclasses.replace(self, plans=tuple(p.take(index) for p in self.plans))
+
     def _told(self) -> list[Plan | Plans]:
         """What labels are told by: of a choice, each member's part that mixes."""
         return [_told(p) if self.kind == "choice" else p for p in self.plans]

@@ -105,7 +105,8 @@ def _points(before: Objects, after: Objects, policy: Policy, times: int) -> Obje
         gone[:own] = False
     if policy.keypoints == "keep":
         visible = torch.cat([before.labelled(), visible[own:]])
-    return dataclasses.replace(after, keypoints=_without(points, gone), keypoints_visible=visible)
+    points = torch.where(gone[:, None], torch.nan, points) if gone.any() else points
+    return dataclasses.replace(after, keypoints=points, keypoints_visible=visible)
 
 
 def _with_rows(after: Objects, times: int, before: Objects) -> Objects:
@@ -118,7 +119,3 @@ def _with_rows(after: Objects, times: int, before: Objects) -> Objects:
     return dataclasses.replace(
         after, keypoints=points, keypoints_visible=torch.cat([visible, visible.new_zeros(missing)])
     )
-
-
-def _without(points: Tensor, gone: Tensor) -> Tensor:
-    return torch.where(gone[:, None], torch.nan, points) if gone.any() else points

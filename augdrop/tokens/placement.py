@@ -107,7 +107,7 @@ def place_reducer(log: Log, method: Reducer, stack: ExitStack) -> None:
         block: Any = family.blocks[i]
         if not family.known(block):
             raise family.cannot(f"a reducer in a {type(block).__name__}", "Take a selector, or a span.")
-        bias = _size_bias(log) if method.proportional else _no_bias
+        bias = _size_bias(log) if method.proportional else lambda x: None
         if i in layers:
             _reduce_block(log, method, i, bias, ids, stack)
         # Last, so that it comes first: what a block shows its reducer is adjusted too.
@@ -218,10 +218,6 @@ def adjust_attention(
         return args, kwargs
 
     intercept(attn, stack, before=adjust)
-
-
-def _no_bias(x: Tensor) -> None:
-    return None
 
 
 def _size_bias(log: Log) -> Callable[[Tensor], Tensor | None]:

@@ -10,6 +10,7 @@ import augdrop as ad
 from augdrop.tokens.attention_drop import BlurredSmoothing, HardMasking, consistency_loss, divergence, gaussian
 from augdrop.tokens.edge_dropout import DropKey
 from augdrop.tokens.perturb import perturbed_attention
+from tests.tokens import vits
 
 
 def logits(b=3, h=2, q=7, k=10, seed=0):
@@ -138,63 +139,32 @@ def test_consistency():
     assert float(consistency_loss(a, b, target, 2.0, task="first")) == pytest.approx(ce[0] + 2 * kl, rel=1e-4)
 
 
-def tiny_timm():
-    from timm.models import VisionTransformer
-
-    torch.manual_seed(0)
-    return VisionTransformer(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=5)
+in_models = pytest.mark.parametrize("name", ["timm plain", "transformers ViT"])
 
 
-def tiny_transformers():
-    from transformers import ViTConfig, ViTModel
-
-    torch.manual_seed(0)
-    config = ViTConfig(
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        image_size=32,
-        patch_size=8,
-        hidden_dropout_prob=0.0,
-    )
-    model = ViTModel(config, add_pooling_layer=False)
-    model.set_attn_implementation("sdpa")
-
-    class Features(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.vit = model
-
-        def forward(self, x):
-            return self.vit(x).last_hidden_state[:, 0]
-
-    return Features()
-
-
-@pytest.mark.parametrize("make", [tiny_timm, tiny_transformers])
-def test_in_a_model(make):
-    model, images = make().train(), torch.randn(3, 3, 32, 32)
-    plain = model(images)
+@in_models
+def test_in_a_model(name):
+    model, images = vits.build(name).train(), vits.images()
+    plain = vits.logits(model, images)
     with perturbed_attention(model, HardMasking(p=0, seed=0), keys=range(3), prefix=1):
-        torch.testing.assert_close(model(images), plain)
+        torch.testing.assert_close(vits.logits(model, images), plain)
     outs = []
     for _ in range(2):
         with perturbed_attention(model, DropKey(p=0.5, seed=0), keys=range(3), prefix=1):
-            outs.append(model(images))
+            outs.append(vits.logits(model, images))
     assert torch.equal(outs[0], outs[1]) and not torch.allclose(outs[0], plain, atol=1e-3)
     with perturbed_attention(model, DropKey(p=0.5, seed=0), keys=[2], prefix=1):
-        torch.testing.assert_close(model(images[2:]), outs[0][2:])
+        torch.testing.assert_close(vits.logits(model, images[2:]), outs[0][2:])
     outs[0].sum().backward()
     assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in model.parameters())
     model.eval()
     with perturbed_attention(model, DropKey(p=0.5, seed=0), keys=range(3), prefix=1):
-        torch.testing.assert_close(model(images), plain)
+        torch.testing.assert_close(vits.logits(model, images), plain)
 
 
 def test_compiled_before_the_block_or_in_it():
     """Its coins are tossed at each call anew, and no graph holds those of one batch."""
-    model, images = tiny_timm().train(), torch.randn(3, 3, 32, 32)
+    model, images = vits.build("timm plain").train(), vits.images()
     torch._dynamo.reset()
     fast, method = torch.compile(model, backend="eager"), DropKey(p=0.5, seed=0)
     torch.testing.assert_close(fast(images), model(images))
@@ -207,9 +177,9 @@ def test_compiled_before_the_block_or_in_it():
     torch.testing.assert_close(fast(images), model(images))
 
 
-@pytest.mark.parametrize("make", [tiny_timm, tiny_transformers])
-def test_what_would_be_perturbed_otherwise_or_always_alike(make):
-    model, images, method = make().train(), torch.randn(3, 3, 32, 32), DropKey(p=0.5, seed=0)
+@in_models
+def test_what_would_be_perturbed_otherwise_or_always_alike(name):
+    model, images, method = vits.build(name).train(), vits.images(), DropKey(p=0.5, seed=0)
     with pytest.raises(ad.AugDropError, match=r"an export.*outside"), perturbed_attention(model, method):
         torch.export.export(model, (images,))
     for module in model.modules():

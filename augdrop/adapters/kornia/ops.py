@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 from collections.abc import Callable, Sequence
@@ -239,10 +238,4 @@ def _encode(plan: Plan | Plans) -> Tensor:
 def _decode(raw: Tensor, sample: Tensor) -> Plan | Plans:
     """The plan behind `_encode`'s bytes; of one sample where kornia takes masks one by one."""
     plan = plan_from_dict(json.loads(raw.cpu().numpy().tobytes()))
-    return plan if len(plan) <= len(sample) else _take(plan, sample)
-
-
-def _take(plan: Plan | Plans, sample: Tensor) -> Plan | Plans:
-    if isinstance(plan, Plan):
-        return plan.take(sample)
-    return dataclasses.replace(plan, plans=tuple(_take(p, sample) for p in plan.plans))
+    return plan if len(plan) <= len(sample) else plan.take(sample)
