@@ -10,6 +10,7 @@ import math
 from numbers import Real
 from typing import Literal
 
+from augdrop.checks import plain_fields
 from augdrop.errors import fail
 
 
@@ -69,6 +70,7 @@ class Noise(Fill):
     std: float | None = None
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         for name, valid in (("distribution", ("uniform", "normal")), ("per", ("pixel", "channel"))):
             if getattr(self, name) not in valid:
                 raise fail(
@@ -105,6 +107,7 @@ class Blur(Fill):
     factor: int = 16
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         if not (isinstance(self.factor, int) and self.factor >= 1):
             raise fail(
                 "Blur: factor", got=self.factor, expected="a whole number of pixels >= 1", fix="The default is 16."

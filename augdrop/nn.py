@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from augdrop.checks import check_choice, check_share, check_whole, seed_of
+from augdrop.checks import check_choice, check_share, check_whole, plain, seed_of
 from augdrop.errors import fail
 from augdrop.kernels import block_ops
 from augdrop.kernels.allocate import sent
@@ -37,8 +37,8 @@ class _DropBlock(nn.Module):
         check_share(f"{name}: p", p)
         check_whole(f"{name}: block_size", block_size, 1)
         check_choice(f"{name}: scale_by", scale_by, ("batch", "sample", "none"))
-        self.p, self.block_size, self.per_channel, self.scale_by = p, block_size, per_channel, scale_by
-        self.gamma_scale = gamma_scale
+        self.p, self.block_size, self.per_channel, self.scale_by = plain(p), plain(block_size), per_channel, scale_by
+        self.gamma_scale = plain(gamma_scale)
         self.seed = seed_of(f"{name}: seed", seed)
         self._stream = int(stream_key(self.seed, name))
 

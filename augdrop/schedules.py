@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from augdrop.checks import check_probability, check_whole
+from augdrop.checks import check_probability, check_whole, plain_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Ramp:
     start: float = 0.0
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         check_probability("Ramp: stop", self.stop)
         check_probability("Ramp: start", self.start)
         check_whole("Ramp: epochs", self.epochs, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, get_args, get_type_hints
 
-from augdrop.checks import check_share
+from augdrop.checks import check_share, plain_fields
 from augdrop.errors import fail, nearest
 
 
@@ -40,6 +40,7 @@ class Policy:
     keypoints: Literal["keep", "flag", "remove"] = "flag"
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         for name, hint in get_type_hints(type(self)).items():
             valid, value = get_args(hint), getattr(self, name)
             if valid and value not in valid:

@@ -164,7 +164,7 @@ class Region(Lazy):
 
 def per_patch(mask: Tensor, patch: int | tuple[int, int]) -> tuple[Tensor, int]:
     """How many pixels of ``mask [B, H, W]`` are in each patch, int64 ``[B, gh, gw]``, and how many a patch has."""
-    ph, pw = (patch, patch) if isinstance(patch, int) else patch
+    ph, pw = patch if isinstance(patch, (tuple, list)) else (patch, patch)
     n, h, w = mask.shape
     if ph < 1 or pw < 1 or h % ph or w % pw:
         raise fail(

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from augdrop.beta import law, quantile
+from augdrop.checks import plain_fields
 from augdrop.regions.alone import once_a_size
 from augdrop.regions.boxes import Boxes
 from augdrop.regions.random_boxes import below, centred_box
@@ -40,6 +41,7 @@ class BetaBoxes:
 
     alpha: float = 1.0
     rule: Literal["clipped", "clipped-odd", "inside"] = "clipped"
+    __post_init__ = plain_fields
 
     @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from numba import njit
 from torch import Tensor
 from torch.nn import functional as F
 
+from augdrop.checks import plain_fields
 from augdrop.memory import data
 from augdrop.regions import spans
 from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits, once_a_size
@@ -137,6 +138,7 @@ class RandomBlocks:
     drop_ratio: float = 0.1
     block_size: int | float = 0.1
     alone: ClassVar = staticmethod(_seeds_alone)
+    __post_init__ = plain_fields
 
     @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[Any, ...]:

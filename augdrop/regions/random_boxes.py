@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numba import njit
 
+from augdrop.checks import plain_fields
 from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits, once_a_size
 from augdrop.regions.boxes import Boxes
 from augdrop.rng import FIRST, INT64, Draws, uniform_pair
@@ -65,6 +66,7 @@ class CentredBoxes:
     length: int = 16
     n_holes: int = 1
     alone: ClassVar = staticmethod(_centred_alone)
+    __post_init__ = plain_fields
 
     @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[int, ...]:
@@ -159,6 +161,7 @@ class AreaBoxes:
     inside: bool = True
     share_area: bool = False
     alone: ClassVar = staticmethod(_erasing_alone)
+    __post_init__ = plain_fields
 
     @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:
@@ -210,6 +213,7 @@ class Holes:
     height: tuple[float, float] | tuple[int, int] = (0.1, 0.2)
     width: tuple[float, float] | tuple[int, int] = (0.1, 0.2)
     alone: ClassVar = staticmethod(_holes_alone)
+    __post_init__ = plain_fields
 
     @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[int, ...]:
@@ -238,6 +242,7 @@ class MinMaxBoxes:
     low: float = 0.2
     high: float = 0.8
     alone: ClassVar = staticmethod(_holes_alone)
+    __post_init__ = plain_fields
 
     @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[int, ...]:

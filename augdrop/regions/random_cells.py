@@ -12,6 +12,7 @@ from numba import carray, njit  # pyright: ignore[reportPrivateImportUsage]
 from torch import Tensor
 
 from augdrop.beta import quantiles
+from augdrop.checks import plain_fields
 from augdrop.errors import fail
 from augdrop.memory import address, ahead, data, pointer
 from augdrop.regions.alone import batch_of_one, hand_over, is_hit, once_a_size
@@ -66,6 +67,7 @@ class RandomCells:
     cell_size: tuple[int, ...] = (0, 16, 32, 44, 56)
     drop_ratio: float = 0.5
     alone: ClassVar = staticmethod(_hidden_alone)
+    __post_init__ = plain_fields
 
     @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[Any, ...]:
@@ -92,6 +94,7 @@ class TopCells:
 
     top_k: int = 6
     alpha: float | None = None
+    __post_init__ = plain_fields
 
     def sample(self, draws: Draws, size: tuple[int, int], scores: Tensor, of: np.ndarray | None = None) -> Cells:
         """Take the strongest cells; equal scores go by the lowest index, row-major.

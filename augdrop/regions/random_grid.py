@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 
+from augdrop.checks import plain_fields
 from augdrop.regions.alone import batch_of_one, hand_over, is_hit, no_bits, once_a_size
 from augdrop.regions.grid import Grid, diagonal, pack
 from augdrop.regions.random_boxes import below
@@ -71,6 +72,7 @@ class RandomGrid:
     drop: Literal["squares", "stripes"] = "squares"
     random_offset: bool = True
     alone: ClassVar = staticmethod(_grids_alone)
+    __post_init__ = plain_fields
 
     @once_a_size
     def numbers(self, size: tuple[int, int]) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from augdrop.checks import check_whole, seed_of
+from augdrop.checks import check_whole, plain_fields, seed_of
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.keys import Ids, resolve
@@ -40,6 +40,7 @@ class Selector(Presets):
     citation: ClassVar[Citation | None] = None
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         self.check_place()
         object.__setattr__(self, "seed", seed_of(f"{type(self).__name__}: seed", self.seed))
 

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from augdrop.checks import check_choice, check_share, check_whole
+from augdrop.checks import check_choice, check_share, check_whole, plain_fields
 from augdrop.errors import fail
 
 RULES: dict[str, Callable[[int, float], int]] = {
@@ -58,6 +58,7 @@ class Ratio:
     rule: Rule | str = "exact"
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         check_choice("tokens: rule", self.rule, tuple(RULES))
         if not callable(self.ratio):
             check_share("tokens: ratio", self.ratio)
@@ -74,6 +75,7 @@ class Count:
     keep: int
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         check_whole("tokens: keep", self.keep, 1)
 
     def count(self, total: int, epoch: int = 0) -> int:
@@ -90,6 +92,7 @@ class Cumulative:
     share: float
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         check_share("tokens: share", self.share)
 
     def mask(self, scores: Tensor) -> Tensor:
@@ -115,6 +118,7 @@ class Threshold:
     least: float
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         if isinstance(self.least, bool) or not isinstance(self.least, (int, float)) or math.isnan(self.least):
             raise fail("tokens: least", got=self.least, expected="a number", fix="Scores from it on are kept.")
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from augdrop.checks import check_choice, check_positive, check_share, check_whole
+from augdrop.checks import check_choice, check_positive, check_share, check_whole, plain_fields
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.tokens.actions import drop, highest, places, unchanged
@@ -32,6 +32,7 @@ class TokenGrid:
     w: int
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         for name in ("t", "h", "w"):
             check_whole(f"TokenGrid: {name}", getattr(self, name), 1)
         if self.t % 2:

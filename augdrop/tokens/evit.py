@@ -7,7 +7,7 @@ import math
 
 from torch import Tensor
 
-from augdrop.checks import check_positive, check_share, check_whole
+from augdrop.checks import check_positive, check_share, check_whole, plain_fields
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.tokens.actions import drop, fuse, highest, places, unchanged
@@ -36,6 +36,7 @@ class CosineKeep:
     done: int = 0
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         check_share("CosineKeep: rate", self.rate)
         check_positive("CosineKeep: rate", self.rate)
         check_whole("CosineKeep: steps", self.steps, self.warmup + 1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from augdrop.checks import check_probability, check_range, check_whole, seed_of
+from augdrop.checks import check_probability, check_range, check_whole, plain_fields, seed_of
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.keys import Ids, resolve
@@ -55,6 +55,7 @@ class MICDrop:
     )
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         check_whole("MICDrop: block", self.block, 1)
         check_probability("MICDrop: p", self.p)
         check_range("MICDrop: ratio", self._range, 0, 1)

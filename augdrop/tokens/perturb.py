@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from augdrop.checks import seed_of
+from augdrop.checks import plain_fields, seed_of
 from augdrop.citation import Citation
 from augdrop.errors import AugDropError, fail
 from augdrop.keys import Ids, resolve
@@ -34,6 +34,7 @@ class Perturbation:
     citation: ClassVar[Citation | None] = None
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         object.__setattr__(self, "seed", seed_of(f"{type(self).__name__}: seed", self.seed))
 
     def __call__(

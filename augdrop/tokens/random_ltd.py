@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from augdrop.checks import check_whole
+from augdrop.checks import check_whole, plain, plain_fields
 from augdrop.citation import Citation
 from augdrop.rng import stream_key
 from augdrop.tokens.budgets import Count, Ratio
@@ -34,6 +34,7 @@ def random_ltd(depth: int, keep: float | int | Ratio | Count = 0.5, seed: int = 
         >>> len(spans), (spans[0].start, spans[0].stop), (spans[-1].start, spans[-1].stop)
         (10, (1, 2), (10, 11))
     """
+    keep = plain(keep)
     check_whole("random_ltd: depth", depth, 3)
     budget = Count(keep) if isinstance(keep, int) else keep
     seeds = (int(stream_key(seed, f"random-LTD/{layer}")) for layer in range(1, depth - 1))
@@ -60,6 +61,7 @@ class GrowingLength:
     multiple: int = 16
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         check_whole("GrowingLength: steps", self.steps, 1)
         check_whole("GrowingLength: multiple", self.multiple, 1)
         check_whole("GrowingLength: least", self.least, self.multiple)

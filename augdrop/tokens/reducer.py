@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
+from augdrop.checks import plain_fields
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.presets import Presets
@@ -75,6 +76,7 @@ class Reducer(Presets):
     """Work before the block's attention, where it `needs` nothing, and not behind it?"""
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         if self.layers is not None and any(not isinstance(i, int) or i < 0 for i in self.layers):
             raise fail(
                 f"{type(self).__name__}: layers", got=self.layers, expected="numbers from 0", fix="Count blocks from 0."

@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 from augdrop import labels
 from augdrop.annotations import ERASING, MIXING, Policies
-from augdrop.checks import seed_of
+from augdrop.checks import plain, plain_arguments, seed_of
 from augdrop.citation import Citation
 from augdrop.errors import fail
 from augdrop.keys import EPOCHS, Ids, resolve
@@ -48,6 +48,11 @@ class Transform(Presets, v2.Transform):
 
     _arguments: dict[str, Any]
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = plain_arguments(cls.__init__)
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         if args or kwargs:  # a copy or a pickle comes without, and brings its own
@@ -57,7 +62,7 @@ class Transform(Presets, v2.Transform):
                 raise fail(cls.__name__, got=str(error), expected=f"{_parameters(cls)}", fix="") from None
             given = dict(bound.arguments)
             given.pop(next(iter(given)))
-            object.__setattr__(self, "_arguments", given | given.pop("options", {}))
+            object.__setattr__(self, "_arguments", plain(given | given.pop("options", {})))
         return self
 
     def __init__(self, *, seed: int | None = None) -> None:

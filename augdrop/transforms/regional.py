@@ -184,7 +184,7 @@ class RegionalDropout(Transform):
 
     def partner_keys(self, keys: Any, length: int, epoch: Any = None) -> Tensor:
         """A partner for each key among the ``length`` items of a data set, whoever shares the batch; int64 ``[B]``."""
-        n = 1 if isinstance(keys, int) else len(keys)
+        n = 1 if np.ndim(keys) == 0 else len(keys)
         return torch.from_numpy(dataset_partners(self.draws(n, keys, epoch), length))
 
     def forward(
