@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from augdrop.errors import AugDropError
+from augdrop.kernels.coverage import shown
 from augdrop.memory import ahead, data
 from augdrop.regions import Mask, spans
 from augdrop.regions.base import centres
@@ -144,6 +145,8 @@ def test_covered_and_visible_share_are_exact(name, corners, choose):
         expected = overlap(mask[index[i]], *clipped)
         # Eighths squared are exact; the interpolation of large sums is good to the last few bits.
         assert covered[i].item() == pytest.approx(expected, abs=1e-9)
+        _, seen, _ = shown(torch.tensor(boxes[i : i + 1]), region.mask()[index[i]], inside=True)  # as annotations ask
+        assert seen.item() == pytest.approx(expected, abs=1e-9)
         assert share[i].item() == pytest.approx(1 - expected / area if area else 0, abs=1e-9)
 
 
