@@ -21,7 +21,7 @@ from tqdm import tqdm
 import augdrop
 from augdrop.cli.images import IMAGE_SUFFIXES, LoadedImage
 from augdrop.cli.listing import ImageFile, left_out, list_images
-from augdrop.cli.manifest import MANIFEST, Journal, forget, read_settings, write_settings
+from augdrop.cli.manifest import MANIFEST, Journal, done, forget, read_settings, write_settings
 from augdrop.cli.outputs import FORMATS, Output, check_one_size, classes_of, outputs_of
 from augdrop.cli.pool import default_workers, each
 from augdrop.cli.recipe import Recipe, build, from_options, read_recipe
@@ -115,10 +115,13 @@ def run(given: argparse.Namespace) -> int:
     outputs = outputs_of(files, transform, given.copies, given.epoch, given.format)
     check_sources_safe(outputs, given.out)
     classes = classes_of(files)
+    settings = _settings(given, recipe, files)
     if given.dry_run:
-        _describe(outputs, classes, transform)
+        if not given.overwrite:
+            _check_free(given.out, settings)
+        _describe(outputs, classes, transform, set() if given.overwrite else done(given.out))
         return 0
-    _take_place(given.out, _settings(given, recipe, files), given.overwrite)
+    _take_place(given.out, settings, given.overwrite)
     make = functools.partial(build, recipe, given.seed)
     writer = Writer(make, given.out, given.size, tuple(classes), given.quality)
     try:
@@ -232,9 +235,17 @@ def _take_place(out: Path, settings: dict[str, Any], overwrite: bool) -> None:
     """Make the output folder this run's, or find that it is already."""
     if overwrite:
         forget(out)
+    else:
+        _check_free(out, settings)
+    if read_settings(out) != settings:
+        write_settings(out, settings)
+
+
+def _check_free(out: Path, settings: dict[str, Any]) -> None:
+    """Raise unless a folder is new or empty, or a run with these settings has begun there."""
     earlier = read_settings(out)
     if earlier is None:
-        if not overwrite and out.is_dir() and any(out.iterdir()):
+        if out.is_dir() and any(out.iterdir()):
             fix = "Choose an empty folder, or pass --overwrite."
             raise fail(
                 f"output folder '{out}'", got="files of another origin", expected="an empty or new folder", fix=fix
@@ -245,13 +256,13 @@ def _take_place(out: Path, settings: dict[str, Any], overwrite: bool) -> None:
             got = "a run with other " + ", ".join({"sources": "source files"}.get(k, k) for k in changed)
             fix = "Choose another folder, or pass --overwrite to start anew."
             raise fail(f"output folder '{out}'", got=got, expected="the same settings to continue", fix=fix)
-    if earlier != settings:
-        write_settings(out, settings)
 
 
-def _describe(outputs: Sequence[Output], classes: Sequence[str], transform: Transform) -> None:
-    for output in outputs:
+def _describe(outputs: Sequence[Output], classes: Sequence[str], transform: Transform, there: set[str]) -> None:
+    todo = [output for output in outputs if output.name not in there]
+    for output in todo:
         print(f"{output.source.name} -> {output.name}" + (f" with {output.partner.name}" if output.partner else ""))
     labels = f"{len(classes)} classes by folder" if classes else "no class folders"
     name = type(transform).__name__
-    print(f"{len(outputs)} images would be written by {name}; {labels}. Nothing was written.")
+    before = f"; {len(outputs) - len(todo)} are there" if there else ""
+    print(f"{len(todo)} images would be written by {name}{before}; {labels}. Nothing was written.")

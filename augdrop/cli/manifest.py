@@ -137,6 +137,12 @@ class Journal:
         self.path.unlink()
 
 
+def done(folder: Path) -> set[str]:
+    """The outputs that were made there, and still are."""
+    records = read_lines(folder / MANIFEST) | read_lines(folder / JOURNAL)
+    return {name for name in records if (folder / name).is_file()}
+
+
 def forget(folder: Path) -> None:
     """Remove what an earlier run wrote, and nothing else."""
     names = [*read_lines(folder / MANIFEST), *read_lines(folder / JOURNAL)]

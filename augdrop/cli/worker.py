@@ -64,11 +64,14 @@ class Writer:
     def _one(self, output: Output, image: LoadedImage, digest: str) -> Record | Skipped:
         try:
             transform = _once(self.build)
-            partner, partner_digest = None, None
-            if output.partner is not None:
-                other, partner_digest = read(output.partner, self.size)
-                partner = matched(other, image, output)
+            partner = None if output.partner is None else batch(image.pixels)
+            partner_digest = None
+            if output.partner is not None and transform.uses_pixels:
+                partner, partner_digest = self._read_partner(output.partner, image, output)
             plan = decide(transform, image, partner, output.key, output.epoch)
+            # Most methods decide by sizes alone: what gets no pixel of its partner need not read it.
+            if output.partner is not None and partner_digest is None and own_share(plan) < 1:
+                partner, partner_digest = self._read_partner(output.partner, image, output)
             save(paint(image, plan, partner), self.out / output.name, quality=self.quality)
         except AugDropError as error:
             return skipped(output.name, error)
@@ -96,6 +99,10 @@ class Writer:
         if self.classes:
             record["label"] = label_of(output.source.name)
         return record | {"plan": plan.to_dict()}
+
+    def _read_partner(self, file: ImageFile, image: LoadedImage, output: Output) -> tuple[Tensor, str]:
+        other, digest = read(file, self.size)
+        return matched(other, image, output), digest
 
     def _soft_label(self, output: Output, share: float, smoothing: float) -> dict[str, float]:
         """The classes that are not 0. Smoothing, if the recipe asks for it, is timm's."""

@@ -261,3 +261,19 @@ def test_an_epoch_beyond_the_largest_is_told_before_anything_is_written(photos, 
     with pytest.raises(SystemExit, match="2"):
         apply(photos, tmp_path / "out", "--method", "Cutout", "--epoch", 2**32)
     assert "4294967296 is above 4294967295" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_tells_what_the_run_would_do(photos, tmp_path, capsys):
+    run = (photos, tmp_path / "out", "--method", "Cutout")
+    assert apply(*run) == 0
+    (tmp_path / "out" / "flower" / "0.png").unlink()
+    before = contents(tmp_path / "out")
+    capsys.readouterr()
+    assert apply(*run, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "1 images would be written by Cutout; 5 are there" in said and said.count("->") == 1
+    assert apply(*run, "--copies", 2, "--dry-run") == apply(*run, "--copies", 2) == 2
+    assert capsys.readouterr().err.count("got a run with other copies") == 2
+    assert apply(*run, "--copies", 2, "--dry-run", "--overwrite") == 0
+    assert "12 images would be written" in capsys.readouterr().out
+    assert contents(tmp_path / "out") == before

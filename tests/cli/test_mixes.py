@@ -182,3 +182,16 @@ def test_attentive_cutmix_attends_to_the_partner_that_is_given():
     cells = t.decide(x, t.draws(1, [0]), partners=other).mask()[0]
     assert cells[56, 40]
     assert not cells[8, 8]
+
+
+def test_a_bad_partner_is_met_only_by_those_who_get_pixels_of_it(tmp_path, capsys):
+    photos = class_folders(tmp_path / "photos", each=3, sizes=SAME)
+    (tmp_path / "recipe.json").write_text(json.dumps({"oneof": ["GridMask", "CutMix"]}))
+    run = ("--recipe", tmp_path / "recipe.json", "--copies", 6)
+    assert apply(photos, tmp_path / "whole", *run) == 0
+    (photos / "flower" / "0.png").write_bytes(b"no image")
+    assert apply(photos, tmp_path / "out", *run) == 1
+    whole, left = records(tmp_path / "whole"), records(tmp_path / "out")
+    lost = {name for name, r in whole.items() if "flower/0.png" in (r["source"], r["partner"])}
+    assert set(left) == set(whole) - lost and {whole[name]["partner"] for name in lost} > {"flower/0.png"}
+    assert all(left[name]["plan"] == whole[name]["plan"] for name in left)
