@@ -32,6 +32,9 @@ CITATION = Citation(
 class HardMasking(Perturbation):
     """Of the keys that a query attends to most, mask each with probability ``p`` (a reconstruction, see the module).
 
+    Baig, Gillani, Khan, Shah & Khan (2025), AttentionDrop: a novel regularization method for transformer models, arXiv
+    2504.12088: hard attention masking.
+
     Args:
         p: chance of each of them.
         top: how many: their share of the keys, at least one.
@@ -69,6 +72,9 @@ class HardMasking(Perturbation):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BlurredSmoothing(Perturbation):
     """Blur attention along the keys with a Gaussian of random width (a reconstruction, see the module).
+
+    Baig, Gillani, Khan, Shah & Khan (2025), AttentionDrop: a novel regularization method for transformer models, arXiv
+    2504.12088: blurred attention smoothing.
 
     Args:
         width: taps of the kernel, odd.

@@ -58,10 +58,11 @@ class _Blocks(Selector):
 class BlockMask(_Blocks):
     """Mask rectangles of random size, shape and place, until ``count`` tokens are masked or no more fits.
 
-    A rectangle's area is uniform from ``least`` to what is still missing, its aspect log-uniform from ``aspect`` to 1 /
-    aspect; it does not span the grid, and is taken if it adds at least one token and not too many. Tokens in the middle
-    are masked more often than those at the border, and a sample may have fewer masked than asked for, never more:
-    counts differ. Masking has no eval mode.
+    Bao, Dong, Piao & Wei (2022), BEiT: BERT pre-training of image transformers, arXiv 2106.08254. A rectangle's area is
+    uniform from ``least`` to what is still missing, its aspect log-uniform from ``aspect`` to 1 / aspect; it does not
+    span the grid, and is taken if it adds at least one token and not too many. Tokens in the middle are masked more
+    often than those at the border, and a sample may have fewer masked than asked for, never more: counts differ.
+    Masking has no eval mode.
 
     Args:
         ratio: masked share, in [0, 1).
@@ -97,7 +98,8 @@ class BlockMask(_Blocks):
 class DINOv2Mask(_Blocks):
     """DINOv2's masks: a share of the samples has blocks masked, each at a ratio of its own.
 
-    The blocks are iBOT's (Zhou et al. 2022, arXiv 2111.07832). Weigh each masked token's loss by `token_weights`.
+    Oquab et al. (2024), DINOv2: learning robust visual features without supervision, arXiv 2304.07193; the blocks of
+    iBOT (Zhou et al. 2022, arXiv 2111.07832). Weigh each masked token's loss by `token_weights`.
 
     Args:
         share: of the samples that have tokens masked.

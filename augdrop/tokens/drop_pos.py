@@ -70,10 +70,11 @@ class Puzzle(NamedTuple):
 class DropPos(Selector):
     """Keep a quarter of the patches, and of these tell a quarter where they are; the model is to say it of the others.
 
-    `puzzle` gives both drops; called, the method gives the first alone. It owns the addition of positions:
-    `Puzzle.tokens` takes the place of a model's position embedding. The decoder gets neither positions nor mask tokens
-    and says one of N places for each visible patch; see `droppos_loss`. For pre-training only: a model is fine-tuned
-    without.
+    Wang, Fan, Wang, Song, Wang & Zhang (2023), DropPos: pre-training vision transformers by reconstructing dropped
+    positions, arXiv 2309.03576. `puzzle` gives both drops; called, the method gives the first alone. It owns the
+    addition of positions: `Puzzle.tokens` takes the place of a model's position embedding. The decoder gets neither
+    positions nor mask tokens and says one of N places for each visible patch; see `droppos_loss`. For pre-training
+    only: a model is fine-tuned without.
 
     Args:
         ratio: dropped share of the patches.

@@ -55,8 +55,9 @@ class Predictor(nn.Module):
 class DynamicViT(Reducer):
     """Keep the tokens that a predictor at each stage would rather keep: the policy at inference.
 
-    It decides at the input of the blocks 3, 6 and 9; after stage s ``int(total * keep ** s)`` tokens are left. Training
-    the predictors, with Gumbel-softmax and distillation, is not part of this.
+    Rao, Zhao, Liu, Lu, Zhou & Hsieh (2021), DynamicViT: efficient vision transformers with dynamic token
+    sparsification, arXiv 2106.02034. It decides at the input of the blocks 3, 6 and 9; after stage s ``int(total * keep
+    ** s)`` tokens are left. Training the predictors, with Gumbel-softmax and distillation, is not part of this.
 
     Args:
         predictors: one for each layer, anything that takes ``[B, N, D]`` to ``[B, N, 2]``, keeping first.

@@ -22,7 +22,8 @@ from augdrop.tokens.perturb import Perturbation, coins
 class EdgeDropout(Perturbation):
     """Hide each edge of a graph with probability ``p`` before softmax, so that the others take its weight.
 
-    A node of which every edge is cut goes everywhere alike.
+    Jabri, Owens & Efros (2020), Space-time correspondence as a contrastive random walk, arXiv 2006.14613. A node of
+    which every edge is cut goes everywhere alike.
 
     Args:
         p: chance of each edge; the authors' command line has 0, their instructions 0.1.
@@ -48,6 +49,8 @@ class EdgeDropout(Perturbation):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DropKey(EdgeDropout):
     """The same on the attention logits of a transformer, each query's and head's own keys, in training.
+
+    Li, Hu, Nie, Han, Jiang, Guo & Liu (2023), DropKey for vision transformer, arXiv 2208.02646.
 
     Args:
         p: chance of each key.

@@ -70,9 +70,10 @@ class TokenGrid:
 class EVAD(Reducer):
     """Between attention and MLP, keep the keyframe's tokens and of the others those that get most attention.
 
-    A whole clip comes in time-major order; behind the first drop the keyframe leads, then the others that are left. A
-    token's score is the mean attention it gets over heads and queries, the keyframe's queries counting ``weight``
-    times. Training and evaluation are alike. `attach` puts it into Transformers' VideoMAE.
+    Chen, Tong, Song, Wu & Wang (2023), Efficient video action detection with token dropout and context refinement,
+    arXiv 2304.08451. A whole clip comes in time-major order; behind the first drop the keyframe leads, then the others
+    that are left. A token's score is the mean attention it gets over heads and queries, the keyframe's queries counting
+    ``weight`` times. Training and evaluation are alike. `attach` puts it into Transformers' VideoMAE.
 
     Args:
         grid: the clip's tokens.

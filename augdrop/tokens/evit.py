@@ -56,8 +56,10 @@ class CosineKeep:
 class EViT(Reducer):
     """Between attention and MLP, keep the tokens that the class token attends to most; fuse the others into one.
 
-    The fused token is the sum of the others, each times its attention, not normalised; at later layers it competes like
-    any token. Kept tokens stay in ascending order, where the reference has them by attention; the model is blind to it.
+    Liang, Ge, Tong, Song, Wang & Xie (2022), Not all patches are what you need: expediting vision transformers via
+    token reorganizations, arXiv 2202.07800. The fused token is the sum of the others, each times its attention, not
+    normalised; at later layers it competes like any token. Kept tokens stay in ascending order, where the reference has
+    them by attention; the model is blind to it.
 
     Args:
         keep: kept share of the tokens without the prefix, in (0, 1], rounded up, or a `CosineKeep`; 1 leaves a block as

@@ -24,7 +24,8 @@ from augdrop.tokens.selection import Selection
 class HPM(Selector):
     """Mask the patches of the largest predicted loss for certain, and draw the other masked ones from the rest.
 
-    The ``scores [B, N]`` are the losses that a teacher predicts on the whole image. Of M masked patches the hardest
+    Wang, Song, Fan, Wang, Xie & Zhang (2023), Hard patches mining for masked image modeling, arXiv 2304.05919. The
+    ``scores [B, N]`` are the losses that a teacher predicts on the whole image. Of M masked patches the hardest
     ``int(M * hard)`` are forced, where ``hard`` rises from 0 to ``most`` over the epochs: easy to hard. Masking has no
     eval mode.
 

@@ -21,9 +21,10 @@ from augdrop.tokens.selection import Selection
 class MAE(Selector):
     """Mask a random share of the patches; masking has no eval mode.
 
+    He, Chen, Xie, Li, Dollár & Girshick (2022), Masked autoencoders are scalable vision learners, arXiv 2111.06377.
     Kept tokens go in ascending order; the reference shuffles them, to which a model that has added its positions is
-    blind. With ``noise`` given, what scores lowest stays, as in the reference. A decoder gets every token back at its
-    place by ``selection.scatter(latent, fill=mask_token)``, and then adds its positions.
+    blind. With ``noise`` given, what scores lowest stays, as in the reference. A decoder gets every token back at
+    its place by ``selection.scatter(latent, fill=mask_token)``, and then adds its positions.
 
     Args:
         ratio: masked share.

@@ -22,10 +22,12 @@ from augdrop.rng import Draws, stream_key
 class MICDrop:
     """Mask blocks of one modality's feature pyramid, and of the other's those that the first keeps.
 
-    A reconstruction from the abstract and the authors' project page, which say that the masks are complementary and act
-    on each feature resolution before fusion, in training. Chosen here: a block is masked by a toss of its own; the mask
-    is made in cells of the coarsest level, and finer levels take the same areas (nearest neighbour); kept features are
-    not rescaled; of a range of ratios each sample draws one. The authors' schedule of masking is not known.
+    Yang, Hoyer, Weber, Fischer, Dai, Leal-Taixé, Pollefeys, Cremers & Van Gool (2024), MICDrop: masking image and depth
+    features via complementary dropout for domain-adaptive semantic segmentation, arXiv 2408.16478. A reconstruction
+    from the abstract and the authors' project page, which say that the masks are complementary and act on each feature
+    resolution before fusion, in training. Chosen here: a block is masked by a toss of its own; the mask is made in
+    cells of the coarsest level, and finer levels take the same areas (nearest neighbour); kept features are not
+    rescaled; of a range of ratios each sample draws one. The authors' schedule of masking is not known.
 
     Args:
         ratio: chance that a block of the image's features is masked, else depth's is; or the range that a sample's

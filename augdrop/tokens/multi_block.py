@@ -61,8 +61,9 @@ class _MultiBlock(Selector):
 class IJEPA(_MultiBlock):
     """I-JEPA's masks: `blocks` gives several target blocks, and a large context block without them.
 
-    The targets of a sample have one size; one random number is behind both its scale and its aspect, as in the
-    reference. Called, it gives the context alone.
+    Assran, Duval, Misra, Bojanowski, Vincent, Rabbat, LeCun & Ballas (2023), Self-supervised learning from images with
+    a joint-embedding predictive architecture, arXiv 2301.08243. The targets of a sample have one size; one random
+    number is behind both its scale and its aspect, as in the reference. Called, it gives the context alone.
 
     Args:
         targets: how many target blocks.
@@ -126,8 +127,10 @@ class IJEPA(_MultiBlock):
 class VJEPA(_MultiBlock):
     """V-JEPA's masks: the encoder sees what no block covers; blocks go through all time steps.
 
-    The model is trained with both presets, each with a predictor pass of its own: ``"short"`` has eight blocks of 15 %
-    of a frame, ``"long"`` two of 70 %. The targets are ``selection.removed()``.
+    Bardes, Garrido, Ponce, Chen, Rabbat, LeCun, Assran & Ballas (2024), Revisiting feature prediction for learning
+    visual representations from video, arXiv 2404.08471. The model is trained with both presets, each with a predictor
+    pass of its own: ``"short"`` has eight blocks of 15 % of a frame, ``"long"`` two of 70 %. The targets are
+    ``selection.removed()``.
 
     Args:
         blocks: how many blocks.

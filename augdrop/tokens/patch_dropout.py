@@ -23,7 +23,9 @@ from augdrop.tokens.selection import Selection
 class PatchDropout(Selector):
     """Keep a random part of the patches in training; in eval mode a model keeps all.
 
-    Kept patches are not rescaled, and labels stay as they are. With ``noise`` given, what scores lowest stays.
+    Liu, Matsoukas, Strand, Azizpour & Smith (2023), PatchDropout: economizing vision transformers using patch dropout,
+    arXiv 2208.07220. Kept patches are not rescaled, and labels stay as they are. With ``noise`` given, what scores
+    lowest stays.
 
     The authors and timm count differently: of 10 patches ``keep_rate=0.2`` keeps 2, and timm's ``prob=0.8`` keeps 1.
 

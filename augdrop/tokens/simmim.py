@@ -23,7 +23,8 @@ from augdrop.tokens.selection import Selection
 class SimMIM(Selector):
     """Mask a random share of square cells of the image, each of several tokens.
 
-    The model sees all tokens, the masked ones replaced by one it learns:
+    Xie, Zhang, Cao, Lin, Bao, Yao, Dai & Hu (2022), SimMIM: a simple framework for masked image modeling, arXiv
+    2111.09886. The model sees all tokens, the masked ones replaced by one it learns:
     ``selection.scatter(selection.gather(x), fill=mask_token)``. Masking has no eval mode.
 
     Args:

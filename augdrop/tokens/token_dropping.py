@@ -91,6 +91,7 @@ class ImportanceTable(nn.Module):
 class TokenDropping(Selector):
     """Keep the tokens of the highest importance: ``method(x, scores=table(ids))``.
 
+    Hou, Pang, Zhou, Wu, Song, Song & Zhou (2022), Token dropping for efficient BERT pretraining, ACL, arXiv 2203.13240.
     The preset ``"sctd"`` is of Zhong, Ding, Liu, Liu, Zhang, Du & Tao (2023), Revisiting token dropping strategy in
     efficient BERT pretraining, arXiv 2305.15273.
 

@@ -21,9 +21,10 @@ from augdrop.tokens.rows import take
 class ToMe(Reducer):
     """Between attention and MLP, merge ``r`` tokens into those that are most like them, as means weighted by size.
 
-    Written from the paper's description: tokens at even positions are matched with those at odd ones by the cosine of
-    their keys (the mean over heads); the ``r`` best matches of even tokens are merged. What is left is in the order
-    [prefix, unmerged even tokens, odd tokens], each ascending. Attention goes by size ever after (`proportional`).
+    Bolya, Fu, Dai, Zhang, Feichtenhofer & Hoffman (2023), Token merging: your ViT but faster, arXiv 2210.09461. Written
+    from the paper's description: tokens at even positions are matched with those at odd ones by the cosine of their
+    keys (the mean over heads); the ``r`` best matches of even tokens are merged. What is left is in the order [prefix,
+    unmerged even tokens, odd tokens], each ascending. Attention goes by size ever after (`proportional`).
 
     Args:
         r: merges in each block, or in each of them; at most half of the tokens without the prefix can go.

@@ -20,7 +20,8 @@ from augdrop.tokens.selection import Selection
 class Tube(Selector):
     """Mask a random share of the places, through all of a clip's time steps, so that no frame gives another away.
 
-    Of ``h * w`` places ``int(ratio * h * w)`` are masked. Masking has no eval mode.
+    Tong, Song, Wang & Wang (2022), VideoMAE: masked autoencoders are data-efficient learners for self-supervised video
+    pre-training, arXiv 2203.12602. Of ``h * w`` places ``int(ratio * h * w)`` are masked. Masking has no eval mode.
 
     Args:
         ratio: masked share, in [0, 1).
