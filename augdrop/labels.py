@@ -7,9 +7,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from augdrop import soft_labels
 from augdrop.errors import fail
-from augdrop.kernels import backend, ops
+from augdrop.kernels import backend, ops, soft_labels
 
 
 class Shares(Protocol):

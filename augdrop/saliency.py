@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from augdrop.checks import check_whole
 from augdrop.errors import fail
-from augdrop.spectrum import residual_energy
+from augdrop.kernels.spectrum import residual_energy
 
 
 def spectral_residual(images: Tensor, size: int = 64) -> Tensor:
@@ -39,7 +39,7 @@ def spectral_residual(images: Tensor, size: int = 64) -> Tensor:
 
 
 def _residual(images: Tensor, size: int, weights: Tensor) -> Tensor:
-    """`augdrop.spectrum.residual_energy` on another device."""
+    """`augdrop.kernels.spectrum.residual_energy` on another device."""
     small = F.adaptive_avg_pool2d(images.to(torch.float32).flatten(1, -3).mean(1, keepdim=True), size)
     spectrum = torch.fft.fft2(small)
     log_amplitude = torch.log(spectrum.abs() + 1e-8)
