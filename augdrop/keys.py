@@ -59,7 +59,7 @@ def keys(ids: Ids, epoch: Ids | None = None) -> Iterator[None]:
         >>> bool((a == t(torch.ones(1, 8, 8), keys=17)).all())
         True
     """
-    token = _context.set((ids, epoch))
+    token = _context.set((ids, None if isinstance(epoch, int) and epoch == NO_EPOCH else epoch))
     try:
         yield
     finally:
@@ -124,7 +124,7 @@ def _in_context(epoch: Ids | None) -> tuple[Ids | None, Ids | None]:
 def _epochs_of(epoch: Ids | None, batch: int, default: int) -> np.ndarray:
     """int64 ``[batch]``; ``default`` where there is none."""
     if epoch is None or isinstance(epoch, int):
-        return _epochs(default if epoch in (None, NO_EPOCH) else epoch, batch)
+        return _epochs(default if epoch is None else epoch, batch)
     epochs = _integers("epoch", epoch, batch)
     epochs[epochs == NO_EPOCH] = default
     if batch and not 0 <= epochs.min() <= epochs.max() < EPOCHS:
