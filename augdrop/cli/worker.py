@@ -64,12 +64,12 @@ class Writer:
     def _one(self, output: Output, image: LoadedImage, digest: str) -> Record | Skipped:
         try:
             transform = _once(self.build)
+            # The image itself stands in for a partner that nobody may have to read: it has a partner's size.
             partner = None if output.partner is None else batch(image.pixels)
             partner_digest = None
             if output.partner is not None and transform.uses_pixels:
                 partner, partner_digest = self._read_partner(output.partner, image, output)
             plan = decide(transform, image, partner, output.key, output.epoch)
-            # Most methods decide by sizes alone: what gets no pixel of its partner need not read it.
             if output.partner is not None and partner_digest is None and own_share(plan) < 1:
                 partner, partner_digest = self._read_partner(output.partner, image, output)
             save(paint(image, plan, partner), self.out / output.name, quality=self.quality)
